@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs, builds, starts ilf-server on the models in models/, and paints a few classes with ilf-client.
+#
+#   scripts/demo.sh [LABEL...]     default: Sneaker, Dress, Bag, Ankle boot
+#
+# The pictures land in out/demo/. The server listens on a free port of this machine only, and is stopped at
+# the end, also after an error or Ctrl-C.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+readonly OUT=out/demo
+readonly BIN=build/release/bin
+readonly LOG=$OUT/server.log
+readonly PORTS=$OUT/server.ports
+readonly PICTURES=4 # of each class
+server=
+
+stop_server() {
+  local code=$?
+  trap - EXIT
+  if [[ -n $server ]] && kill -TERM "$server" 2>/dev/null; then
+    say "stopping the server"
+    wait "$server" || true
+  fi
+  if ((code != 0)) && [[ -s $LOG ]]; then
+    say "the server's log ($LOG) ends with:"
+    tail -n 30 "$LOG"
+  fi >&2
+  exit "$code"
+}
+
+# Waits until the server answers, and prints its address.
+wait_for_server() {
+  local address
+  while kill -0 "$server" 2>/dev/null; do
+    address=$(sed -n 's/^address=//p' "$PORTS" 2>/dev/null) || true
+    if [[ -n $address ]] && "$BIN/ilf-client" models --address "$address" >/dev/null 2>&1; then
+      echo "$address"
+      return
+    fi
+    sleep 0.2
+  done
+  die "the server ended before it was ready"
+}
+
+main() {
+  if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+    show_help
+    exit
+  fi
+  local labels=("$@") label name address
+  (($#)) || labels=(Sneaker Dress Bag "Ankle boot")
+  scripts/install.sh
+  build_preset release ilf-server ilf-client
+
+  mkdir -p "$OUT"
+  rm -f "$PORTS" "$LOG"
+  trap stop_server EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  say "starting ilf-server on models/"
+  "$BIN/ilf-server" --model_root models --address 127.0.0.1:0 --metrics_address 127.0.0.1:0 \
+    --port_file "$PORTS" 2>"$LOG" &
+  server=$!
+  address=$(wait_for_server)
+  say "the server answers on $address"
+  "$BIN/ilf-client" models --address "$address"
+
+  for label in "${labels[@]}"; do
+    name=$(tr 'A-Z /' 'a-z__' <<<"$label")
+    say "$label"
+    "$BIN/ilf-client" generate --address "$address" --label "$label" --seed 1 \
+      --count "$PICTURES" --preview_every 2 --out "$OUT/$name-{index}.png"
+  done
+
+  say "the pictures are in $OUT/"
+  cat <<EOF
+To go on by yourself:
+  $BIN/ilf-server --model_root models
+  $BIN/ilf-client generate --label Coat --out coat.png
+EOF
+}
+
+main "$@"
