@@ -1,0 +1,55 @@
+// A class-conditional model as it is served: transformer, autoencoder, noise schedule, preview colours.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/api/model_info.h"
+#include "engine/image/preview_colour.h"
+#include "engine/model/autoencoder_kl.h"
+#include "engine/model/dit_transformer.h"
+#include "engine/model/execution.h"
+#include "engine/sampling/noise_schedule.h"
+#include "engine/sampling/solver.h"
+
+namespace ilf {
+
+// Const after Load and thread-safe; the workers of a device share one.
+class DitModel {
+ public:
+  // Loads the model directory `path` under the name `name`. An error is one line that names file and reason.
+  static absl::StatusOr<std::shared_ptr<const DitModel>> Load(const std::string& path,
+                                                              const std::string& name,
+                                                              const Execution& execution);
+
+  const ModelInfo& info() const { return info_; }
+  const Execution& execution() const { return execution_; }
+  const DitTransformer& transformer() const { return transformer_; }
+  const AutoencoderKl& autoencoder() const { return autoencoder_; }
+  const NoiseSchedule& schedule() const { return schedule_; }
+  const PreviewColour& preview_colour() const { return preview_colour_; }
+
+ private:
+  DitModel(const Execution& execution, DitTransformer transformer, AutoencoderKl autoencoder,
+           NoiseSchedule schedule);
+
+  Execution execution_;
+  DitTransformer transformer_;
+  AutoencoderKl autoencoder_;
+  NoiseSchedule schedule_;
+  PreviewColour preview_colour_;
+  ModelInfo info_;
+};
+
+SolverKind ToSolverKind(Solver solver);
+Solver ToSolver(SolverKind kind);
+
+// A picture [3, h, w] in [-1, 1] (clamped) as 8-bit RGB.
+RgbImage ToRgbImage(const at::Tensor& picture);
+
+// Latents [1, channels, h, w] as the transformer knows them -> 8-bit RGB. One image a call: convolutions are
+// not batch-invariant.
+RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent);
+
+}  // namespace ilf

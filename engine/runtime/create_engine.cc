@@ -1,0 +1,46 @@
+#include "engine/runtime/create_engine.h"
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "engine/base/clock.h"
+#include "engine/base/status_macros.h"
+#include "engine/base/thread_pool.h"
+#include "engine/pipeline/torch_step_runner.h"
+#include "engine/runtime/pool_engine.h"
+
+namespace ilf {
+namespace {
+
+int ThreadsPerWorker(const CreateEngineOptions& options) {
+  if (options.threads_per_worker > 0) return options.threads_per_worker;
+  const int workers =
+      static_cast<int>(std::count(options.devices.begin(), options.devices.end(), "cpu"));
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  return std::max(1, cores / std::max(1, workers));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CreateEngineOptions& options,
+                                                     Observer* observer) {
+  TorchRunnerOptions runner_options;
+  runner_options.model_root = options.model_root;
+  runner_options.devices = options.devices;
+  runner_options.threads_per_runner = ThreadsPerWorker(options);
+  runner_options.dtype = options.dtype;
+  ILF_ASSIGN_OR_RETURN(TorchRunners torch, MakeTorchRunners(runner_options));
+
+  EngineParts parts;
+  parts.models = std::move(torch.models);
+  parts.runners = std::move(torch.runners);
+  StepRunner* const runner = parts.runners.front().get();
+  parts.executor =
+      std::make_unique<ThreadPool>(options.finisher_threads, [runner] { runner->PrepareThread(); });
+  parts.clock = SystemClock();
+  parts.observer = observer;
+  return MakeEngine(options.engine, std::move(parts));
+}
+
+}  // namespace ilf

@@ -1,0 +1,29 @@
+// Puts an engine together: loads the models, makes a worker for each device, starts them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/api/engine.h"
+#include "engine/api/observer.h"
+#include "engine/runtime/engine_options.h"
+
+namespace ilf {
+
+struct CreateEngineOptions {
+  std::string model_root;                      // every model directory under it is served
+  std::vector<std::string> devices = {"cpu"};  // one worker each: "cpu" or "cuda:N"
+  int threads_per_worker = 0;                  // of CPU workers; 0 = cores / CPU workers
+  std::string dtype = "auto";                  // "auto", "float32" or "bfloat16"
+  int finisher_threads = 1;                    // decode and encode what the workers have finished
+  EngineOptions engine;
+};
+
+// Blocks while it loads. An error is one line that names the file or device and the reason.
+// `observer` outlives the engine.
+absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CreateEngineOptions& options,
+                                                     Observer* observer);
+
+}  // namespace ilf

@@ -1,0 +1,31 @@
+// How the pool is set up.
+#pragma once
+
+#include "absl/time/time.h"
+#include "engine/batching/admission_queue.h"
+#include "engine/batching/cost_model.h"
+#include "engine/batching/step_batcher.h"
+
+namespace ilf {
+
+struct WorkerOptions {
+  // Images that one worker steps. With guidance on, batching.max_batch_rows / 2 of them share a
+  // pass.
+  int max_active_images = 16;
+  // Images of one worker that wait for their decode; with that many it takes up no new ones.
+  int max_finishing_images = 32;
+  // While a worker has images to step, it spends no longer than this between two steps on taking up
+  // new ones (one is always taken up: text encoding may take longer).
+  absl::Duration max_begin_time = absl::Milliseconds(100);
+};
+
+struct EngineOptions {
+  AdmissionOptions admission;
+  CostOptions cost;
+  BatcherOptions batching;
+  WorkerOptions worker;
+  // A worker whose device has not answered for so long makes the engine unhealthy.
+  absl::Duration watchdog_timeout = absl::Minutes(2);
+};
+
+}  // namespace ilf

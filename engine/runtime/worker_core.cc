@@ -1,0 +1,186 @@
+#include "engine/runtime/worker_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/string_view.h"
+#include "engine/base/check.h"
+#include "engine/runtime/guarded_call.h"
+#include "spdlog/spdlog.h"
+
+namespace ilf {
+namespace {
+
+// Tells the watchdog about a call into the device, for as long as it lives.
+class WatchedCall {
+ public:
+  WatchedCall(WorkQueue* work, int worker) : work_(work), worker_(worker) {
+    work_->CallBegan(worker_);
+  }
+  ~WatchedCall() { work_->CallEnded(worker_); }
+  WatchedCall(const WatchedCall&) = delete;
+  WatchedCall& operator=(const WatchedCall&) = delete;
+
+ private:
+  WorkQueue* const work_;
+  const int worker_;
+};
+
+}  // namespace
+
+WorkerCore::WorkerCore(int index, const EngineOptions& options, const Parts& parts)
+    : index_(index),
+      options_(options),
+      parts_(parts),
+      output_({parts.runner, parts.executor, parts.clock, parts.work}),
+      batcher_(options.batching),
+      slots_(options.worker.max_active_images) {}
+
+bool WorkerCore::RunOnce() {
+  const absl::Time start = parts_.clock->Now();
+  DropEnded();
+  const bool took_up = TakeUp();
+  if (took_up) DropEnded();
+  const std::vector<ImageId> batch = batcher_.Plan(parts_.clock->Now());
+  if (!batch.empty()) StepBatch(batch);
+  const bool worked = took_up || !batch.empty();
+  if (worked) parts_.observer->WorkerBusy(index_, parts_.clock->Now() - start);
+  return worked;
+}
+
+void WorkerCore::DropEnded() {
+  const absl::Time now = parts_.clock->Now();
+  for (ImageId id = 0; id < static_cast<ImageId>(slots_.size()); ++id) {
+    const std::shared_ptr<RunningRequest> request = slots_[id].request;
+    if (request == nullptr) continue;
+    if (request->request().deadline <= now) {
+      request->End(absl::DeadlineExceededError("the deadline has passed"));
+    }
+    if (request->Ended()) Release(id);
+  }
+}
+
+bool WorkerCore::TakeUp() {
+  for (const auto& late : parts_.work->TakeLate()) {
+    late->End(absl::DeadlineExceededError("the request waited too long to meet its deadline"));
+  }
+  const bool images_wait = batcher_.images() > 0;
+  const absl::Time start = parts_.clock->Now();
+  bool took_up = false;
+  while (HasRoom()) {
+    const std::optional<TakenImage> taken = parts_.work->Take(index_);
+    if (!taken.has_value()) break;
+    Begin(*taken);
+    took_up = true;
+    if (images_wait && parts_.clock->Now() - start >= options_.worker.max_begin_time) break;
+  }
+  return took_up;
+}
+
+bool WorkerCore::HasRoom() const {
+  return batcher_.images() < options_.worker.max_active_images &&
+         output_.finishing() < options_.worker.max_finishing_images;
+}
+
+void WorkerCore::Begin(const TakenImage& taken) {
+  const RunningRequest& request = *taken.request;
+  if (request.Ended()) {
+    parts_.work->Left(index_);
+    return;
+  }
+  taken.request->Taken();
+  const absl::Time now = parts_.clock->Now();
+  absl::StatusOr<std::unique_ptr<ImageState>> state = GuardedCall("Begin", [&] {
+    const WatchedCall call(parts_.work, index_);
+    return parts_.runner->Begin(request.request(), taken.image_index);
+  });
+  if (!state.ok()) {
+    spdlog::error("worker {}: request {} cannot begin: {}", index_, request.request().request_id,
+                  state.status().ToString());
+    parts_.work->Left(index_);
+    taken.request->End(state.status());
+    return;
+  }
+  const auto free = std::find_if(slots_.begin(), slots_.end(),
+                                 [](const ActiveImage& slot) { return slot.request == nullptr; });
+  Check(free != slots_.end(), "a worker takes no more images than it has slots");
+  Check((*state)->StepsDone() < (*state)->Steps(), "a new image has steps to take");
+  const ImageId id = static_cast<ImageId>(free - slots_.begin());
+  batcher_.Add({id, (*state)->BatchKey(), (*state)->Rows(), request.request().priority,
+                request.request().deadline, request.handle()},
+               now);
+  *free = ActiveImage{taken.request, taken.image_index, *std::move(state), now, absl::Time()};
+}
+
+void WorkerCore::StepBatch(absl::Span<const ImageId> ids) {
+  const int rows = Rows(ids);
+  const absl::Time start = parts_.clock->Now();
+  const absl::Status status = CallRun(ids);
+  if (status.ok()) {
+    AfterStep(ids, rows, parts_.clock->Now() - start);
+    return;
+  }
+  parts_.observer->StepFailed(index_, status.code());
+  if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
+    AfterFailure(ids, status);
+    return;
+  }
+  spdlog::warn("worker {}: out of memory in a step of {} images, trying halves", index_,
+               ids.size());
+  batcher_.OutOfMemory(ids, parts_.clock->Now());
+  const size_t half = ids.size() / 2;
+  StepBatch(ids.first(half));
+  StepBatch(ids.subspan(half));
+}
+
+absl::Status WorkerCore::CallRun(absl::Span<const ImageId> ids) {
+  std::vector<ImageState*> images;
+  images.reserve(ids.size());
+  for (const ImageId id : ids) images.push_back(slots_[id].state.get());
+  const WatchedCall call(parts_.work, index_);
+  return GuardedCall("Run", [&] { return parts_.runner->Run(images); });
+}
+
+void WorkerCore::AfterStep(absl::Span<const ImageId> ids, int rows, absl::Duration took) {
+  batcher_.Stepped(ids, parts_.clock->Now());
+  std::vector<absl::string_view> cost_keys;
+  for (const ImageId id : ids) cost_keys.push_back(slots_[id].request->cost_key());
+  std::sort(cost_keys.begin(), cost_keys.end());
+  cost_keys.erase(std::unique(cost_keys.begin(), cost_keys.end()), cost_keys.end());
+  parts_.work->AddStep(cost_keys, rows, took);
+  parts_.observer->StepDone({index_, slots_[ids.front()].request->request().model,
+                             static_cast<int>(ids.size()), rows, took});
+  for (const ImageId id : ids) Advance(id);
+}
+
+void WorkerCore::Advance(ImageId id) {
+  ActiveImage& image = slots_[id];
+  image.request->Stepped(image.Progress());
+  if (image.state->StepsDone() < image.state->Steps()) {
+    batcher_.SetRows(id, image.state->Rows());
+    output_.OfferPreview(image);
+    return;
+  }
+  image.denoised = parts_.clock->Now();
+  parts_.work->AddRun(image.denoised - image.taken);
+  output_.Finish(Release(id));
+}
+
+void WorkerCore::AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status) {
+  spdlog::error("worker {}: a step of {} images failed: {}", index_, ids.size(), status.ToString());
+  for (const ImageId id : ids) Release(id).request->End(status);
+}
+
+ActiveImage WorkerCore::Release(ImageId id) {
+  batcher_.Remove(id);
+  parts_.work->Left(index_);
+  return std::exchange(slots_[id], ActiveImage());
+}
+
+int WorkerCore::Rows(absl::Span<const ImageId> ids) const {
+  int rows = 0;
+  for (const ImageId id : ids) rows += slots_[id].state->Rows();
+  return rows;
+}
+
+}  // namespace ilf

@@ -1,0 +1,159 @@
+#include "engine/training/initial_weights.h"
+
+#include <cmath>
+#include <string>
+
+#include <torch/types.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace ilf {
+namespace {
+
+constexpr double kEmbeddingStd = 0.02;
+
+class Initializer {
+ public:
+  explicit Initializer(at::Generator generator) : generator_(std::move(generator)) {}
+
+  void Zero(const std::string& name, at::IntArrayRef shape) { out_[name] = at::zeros(shape); }
+  void Normal(const std::string& name, at::IntArrayRef shape, double std) {
+    out_[name] = at::randn(shape, generator_) * std;
+  }
+  void Uniform(const std::string& name, at::IntArrayRef shape, double bound) {
+    out_[name] = (at::rand(shape, generator_) * 2.0 - 1.0) * bound;
+  }
+  // Xavier weights, zero bias.
+  void Linear(const std::string& prefix, int64_t in, int64_t out) {
+    Uniform(prefix + ".weight", {out, in}, std::sqrt(6.0 / (in + out)));
+    Zero(prefix + ".bias", {out});
+  }
+  void ZeroLinear(const std::string& prefix, int64_t in, int64_t out) {
+    Zero(prefix + ".weight", {out, in});
+    Zero(prefix + ".bias", {out});
+  }
+  void Conv(const std::string& prefix, int64_t in, int64_t out, int64_t size) {
+    const double bound = 1.0 / std::sqrt(static_cast<double>(in * size * size));
+    Uniform(prefix + ".weight", {out, in, size, size}, bound);
+    Uniform(prefix + ".bias", {out}, bound);
+  }
+  void Norm(const std::string& prefix, int64_t channels) {
+    out_[prefix + ".weight"] = at::ones({channels});
+    Zero(prefix + ".bias", {channels});
+  }
+  void Resnet(const std::string& prefix, int64_t in, int64_t out) {
+    Norm(prefix + ".norm1", in);
+    Conv(prefix + ".conv1", in, out, 3);
+    Norm(prefix + ".norm2", out);
+    Conv(prefix + ".conv2", out, out, 3);
+    if (in != out) Conv(prefix + ".conv_shortcut", in, out, 1);
+  }
+  void MidBlock(const std::string& prefix, int64_t channels, bool attention) {
+    Resnet(prefix + ".resnets.0", channels, channels);
+    Resnet(prefix + ".resnets.1", channels, channels);
+    if (!attention) return;
+    const std::string attn = prefix + ".attentions.0";
+    Norm(attn + ".group_norm", channels);
+    for (const char* name : {".to_q", ".to_k", ".to_v", ".to_out.0"}) {
+      Linear(attn + name, channels, channels);
+    }
+  }
+
+  NamedTensors Take() { return std::move(out_); }
+
+ private:
+  at::Generator generator_;
+  NamedTensors out_;
+};
+
+void Encoder(const AutoencoderConfig& config, Initializer& init) {
+  const std::vector<int64_t>& channels = config.block_out_channels;
+  init.Conv("encoder.conv_in", config.image_channels, channels.front(), 3);
+  int64_t in = channels.front();
+  for (size_t i = 0; i < channels.size(); ++i) {
+    const std::string prefix = absl::StrCat("encoder.down_blocks.", i);
+    for (int64_t j = 0; j < config.layers_per_block; ++j) {
+      init.Resnet(absl::StrCat(prefix, ".resnets.", j), in, channels[i]);
+      in = channels[i];
+    }
+    if (i + 1 < channels.size()) init.Conv(prefix + ".downsamplers.0.conv", in, in, 3);
+  }
+  init.MidBlock("encoder.mid_block", in, config.mid_block_add_attention);
+  init.Norm("encoder.conv_norm_out", in);
+  init.Conv("encoder.conv_out", in, 2 * config.latent_channels, 3);
+}
+
+void Decoder(const AutoencoderConfig& config, Initializer& init) {
+  const std::vector<int64_t> channels(config.block_out_channels.rbegin(),
+                                      config.block_out_channels.rend());
+  init.Conv("decoder.conv_in", config.latent_channels, channels.front(), 3);
+  init.MidBlock("decoder.mid_block", channels.front(), config.mid_block_add_attention);
+  int64_t in = channels.front();
+  for (size_t i = 0; i < channels.size(); ++i) {
+    const std::string prefix = absl::StrCat("decoder.up_blocks.", i);
+    for (int64_t j = 0; j <= config.layers_per_block; ++j) {
+      init.Resnet(absl::StrCat(prefix, ".resnets.", j), in, channels[i]);
+      in = channels[i];
+    }
+    if (i + 1 < channels.size()) init.Conv(prefix + ".upsamplers.0.conv", in, in, 3);
+  }
+  init.Norm("decoder.conv_norm_out", in);
+  init.Conv("decoder.conv_out", in, config.image_channels, 3);
+}
+
+}  // namespace
+
+NamedTensors InitialAutoencoder(const AutoencoderConfig& config, at::Generator generator) {
+  Initializer init(std::move(generator));
+  Encoder(config, init);
+  Decoder(config, init);
+  const int64_t latent = config.latent_channels;
+  if (config.use_quant_conv) init.Conv("quant_conv", 2 * latent, 2 * latent, 1);
+  if (config.use_post_quant_conv) init.Conv("post_quant_conv", latent, latent, 1);
+  return init.Take();
+}
+
+NamedTensors InitialDit(const DitConfig& config, at::Generator generator) {
+  const int64_t dim = config.dim();
+  const int64_t patch = config.patch_size;
+  const int64_t pixels = config.in_channels * patch * patch;
+  Initializer init(std::move(generator));
+  init.Uniform("pos_embed.proj.weight", {dim, config.in_channels, patch, patch},
+               std::sqrt(6.0 / (pixels + dim)));
+  init.Zero("pos_embed.proj.bias", {dim});
+
+  const std::string embedder = "transformer_blocks.0.norm1.emb.";
+  init.Normal(embedder + "timestep_embedder.linear_1.weight", {dim, kTimestepDim}, kEmbeddingStd);
+  init.Zero(embedder + "timestep_embedder.linear_1.bias", {dim});
+  init.Normal(embedder + "timestep_embedder.linear_2.weight", {dim, dim}, kEmbeddingStd);
+  init.Zero(embedder + "timestep_embedder.linear_2.bias", {dim});
+  init.Normal(embedder + "class_embedder.embedding_table.weight", {config.num_classes + 1, dim},
+              kEmbeddingStd);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const std::string block = absl::StrCat("transformer_blocks.", i);
+    init.ZeroLinear(block + ".norm1.linear", dim, 6 * dim);
+    for (const char* name : {".to_q", ".to_k", ".to_v", ".to_out.0"}) {
+      init.Linear(absl::StrCat(block, ".attn1", name), dim, dim);
+    }
+    init.Linear(block + ".ff.net.0.proj", dim, 4 * dim);
+    init.Linear(block + ".ff.net.2", 4 * dim, dim);
+  }
+  init.ZeroLinear("proj_out_1", dim, 2 * dim);
+  init.ZeroLinear("proj_out_2", dim, patch * patch * config.out_channels);
+  return init.Take();
+}
+
+NamedTensors WithEmbedderCopies(const NamedTensors& weights, const DitConfig& config) {
+  const std::string first = "transformer_blocks.0.norm1.emb.";
+  NamedTensors all = weights;
+  for (const auto& [name, tensor] : weights) {
+    if (!absl::StartsWith(name, first)) continue;
+    for (int64_t i = 1; i < config.num_layers; ++i) {
+      all[absl::StrCat("transformer_blocks.", i, ".norm1.emb.", name.substr(first.size()))] = tensor;
+    }
+  }
+  return all;
+}
+
+}  // namespace ilf

@@ -1,0 +1,178 @@
+#include "engine/training/training_loop.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <numbers>
+#include <utility>
+
+#include <ATen/autocast_mode.h>
+#include <torch/optim/adamw.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/status_macros.h"
+#include "engine/training/progress.h"
+#include "engine/training/training_state.h"
+
+namespace ilf {
+namespace {
+
+// Autocast to bfloat16 for the life of the object.
+class AutocastScope {
+ public:
+  AutocastScope(bool enabled, c10::DeviceType device) : enabled_(enabled), device_(device) {
+    if (!enabled_) return;
+    at::autocast::set_autocast_enabled(device_, true);
+    at::autocast::set_autocast_dtype(device_, at::kBFloat16);
+    at::autocast::set_autocast_cache_enabled(true);
+    at::autocast::increment_nesting();
+  }
+  ~AutocastScope() {
+    if (!enabled_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device_, false);
+  }
+  AutocastScope(const AutocastScope&) = delete;
+  AutocastScope& operator=(const AutocastScope&) = delete;
+
+ private:
+  const bool enabled_;
+  const c10::DeviceType device_;
+};
+
+// AdamW on the flat weights.
+class Optimizer {
+ public:
+  Optimizer(const TrainingOptions& options, ParameterSet& parameters)
+      : parameters_(parameters),
+        adamw_({parameters.flat_weights()}, torch::optim::AdamWOptions(options.learning_rate)
+                                                .betas({0.9, options.beta2})
+                                                .weight_decay(options.weight_decay)) {
+    parameters_.flat_weights().mutable_grad() = parameters_.flat_gradients();
+  }
+
+  void Step(double learning_rate) {
+    adamw_.param_groups()[0].options().set_lr(learning_rate);
+    adamw_.step();
+  }
+
+  TrainingState Save(int64_t step) {
+    TrainingState state{step, parameters_.flat_weights(), parameters_.flat_average(), {}, {}};
+    const auto found = adamw_.state().find(Key());
+    if (found == adamw_.state().end()) {
+      state.exp_avg = state.exp_avg_sq = at::zeros_like(state.weights);
+    } else {
+      auto& moments = static_cast<torch::optim::AdamWParamState&>(*found->second);
+      state.exp_avg = moments.exp_avg();
+      state.exp_avg_sq = moments.exp_avg_sq();
+    }
+    return state;
+  }
+
+  void Restore(const TrainingState& state) {
+    const at::Tensor& weights = parameters_.flat_weights();
+    parameters_.flat_weights().copy_(state.weights);
+    parameters_.flat_average().copy_(state.average);
+    auto moments = std::make_unique<torch::optim::AdamWParamState>();
+    moments->step(state.step);
+    moments->exp_avg(state.exp_avg.to(weights.device(), weights.scalar_type(), false, true));
+    moments->exp_avg_sq(state.exp_avg_sq.to(weights.device(), weights.scalar_type(), false, true));
+    adamw_.state()[Key()] = std::move(moments);
+  }
+
+ private:
+  void* Key() const { return parameters_.flat_weights().unsafeGetTensorImpl(); }
+
+  ParameterSet& parameters_;
+  torch::optim::AdamW adamw_;
+};
+
+at::Generator GeneratorOf(uint64_t seed, int64_t step) {
+  return at::make_generator<at::CPUGeneratorImpl>(seed * 1000003 + static_cast<uint64_t>(step));
+}
+
+void ClipGradients(at::Tensor& gradients, double limit) {
+  const double norm = gradients.norm().item<double>();
+  if (norm > limit) gradients.mul_(limit / norm);
+}
+
+absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions& options,
+                                int64_t step, ParameterSet& parameters, Optimizer& optimizer) {
+  parameters.ZeroGradients();
+  at::Tensor loss;
+  {
+    AutocastScope autocast(options.bf16, options.device.type());
+    ILF_ASSIGN_OR_RETURN(loss, task.loss(step, GeneratorOf(options.seed, step)));
+  }
+  loss.backward();
+  const double value = loss.item<double>();
+  if (!std::isfinite(value)) {
+    return absl::InternalError(absl::StrCat("loss is not finite at step ", step));
+  }
+  at::NoGradGuard no_grad;
+  ClipGradients(parameters.flat_gradients(), options.max_gradient_norm);
+  optimizer.Step(LearningRate(options, step));
+  parameters.UpdateAverage(std::min(options.ema_decay, (1.0 + step) / (10.0 + step)));
+  return value;
+}
+
+absl::Status Checkpoint(const TrainingTask& task, const TrainingOptions& options, int64_t step,
+                        ParameterSet& parameters, Optimizer& optimizer) {
+  at::NoGradGuard no_grad;
+  ILF_RETURN_IF_ERROR(SaveTrainingState(options.output + "/training_state.safetensors",
+                                        optimizer.Save(step)));
+  return task.write(step, parameters.AveragedWeights());
+}
+
+}  // namespace
+
+double LearningRate(const TrainingOptions& options, int64_t step) {
+  if (step < options.warmup_steps) {
+    return options.learning_rate * (step + 1) / static_cast<double>(options.warmup_steps);
+  }
+  const double span = std::max<int64_t>(1, options.steps - options.warmup_steps);
+  const double part = std::min(1.0, (step - options.warmup_steps) / span);
+  return options.learning_rate * 0.5 * (1.0 + std::cos(std::numbers::pi * part));
+}
+
+absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
+                         ParameterSet& parameters, const std::atomic<bool>& stop) {
+  std::error_code error;
+  std::filesystem::create_directories(options.output, error);
+  if (error) return absl::InvalidArgumentError(options.output + ": " + error.message());
+  Optimizer optimizer(options, parameters);
+
+  int64_t step = 0;
+  if (options.resume) {
+    absl::StatusOr<TrainingState> state = LoadTrainingState(
+        options.output + "/training_state.safetensors", parameters.size());
+    if (state.ok()) {
+      at::NoGradGuard no_grad;
+      optimizer.Restore(*state);
+      step = state->step;
+    } else if (!absl::IsNotFound(state.status())) {
+      return state.status();
+    }
+  }
+  Progress progress(task.name, options, step);
+  while (step < options.steps && !stop) {
+    ILF_ASSIGN_OR_RETURN(const double loss, TakeStep(task, options, step, parameters, optimizer));
+    ++step;
+    ILF_RETURN_IF_ERROR(progress.Step(step, loss, LearningRate(options, step - 1)));
+    if (step % options.checkpoint_every == 0 && step < options.steps) {
+      ILF_RETURN_IF_ERROR(Checkpoint(task, options, step, parameters, optimizer));
+    }
+  }
+  progress.Finish();
+  ILF_RETURN_IF_ERROR(Checkpoint(task, options, step, parameters, optimizer));
+  if (step < options.steps) {
+    return absl::CancelledError(absl::StrCat("stopped after step ", step, " of ", options.steps,
+                                             "; the same command goes on from there"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace ilf

@@ -1,0 +1,56 @@
+// What every trainer shares: AdamW, warm-up and cosine schedule, gradient clipping, moving average, bfloat16
+// autocast, progress line, loss log, checkpoints, resuming and stopping.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include <ATen/core/Generator.h>
+#include <ATen/core/Tensor.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/training/parameter_set.h"
+
+namespace ilf {
+
+struct TrainingOptions {
+  std::string output;  // folder for checkpoints, loss log and sample sheets; made when missing
+  int64_t steps = 10000;
+  int64_t batch_size = 128;
+  double learning_rate = 1e-3;  // at its peak
+  int64_t warmup_steps = 200;   // from 0 linearly; then a cosine down to 0 at `steps`
+  double weight_decay = 0.0;
+  double beta2 = 0.99;          // of AdamW
+  double max_gradient_norm = 1.0;
+  double ema_decay = 0.999;  // smaller in the first steps: min(decay, (1 + step) / (10 + step))
+  bool bf16 = true;          // autocast of the forward pass; weights stay float32
+  int64_t checkpoint_every = 1000;
+  int64_t log_every = 50;
+  uint64_t seed = 0;
+  bool resume = true;  // go on from the checkpoint in `output` when there is one
+  c10::Device device = c10::kCPU;
+};
+
+// What one trainer adds to the loop.
+struct TrainingTask {
+  std::string name;
+  // Loss of step `step`, a scalar connected to the weights. Runs under autocast when asked for; all its random
+  // numbers come from `generator`, which is seeded by step.
+  std::function<absl::StatusOr<at::Tensor>(int64_t step, at::Generator generator)> loss;
+  // After `step` steps: writes the model and a sample sheet from the averaged weights.
+  std::function<absl::Status(int64_t step, const NamedTensors& averaged)> write;
+};
+
+// Runs until `options.steps` or until `*stop` is set (Ctrl-C); both end with a checkpoint. A checkpoint is
+// `output`/training_state.safetensors, replaced atomically. Progress goes to stderr, losses to
+// `output`/losses.jsonl. CANCELLED when it was stopped; INTERNAL when the loss is not finite.
+absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
+                         ParameterSet& parameters, const std::atomic<bool>& stop);
+
+// Learning rate of step `step` (from 0).
+double LearningRate(const TrainingOptions& options, int64_t step);
+
+}  // namespace ilf
