@@ -1,0 +1,32 @@
+// How ilf-client ends: the numbers are part of its interface, for scripts.
+#pragma once
+
+#include <string>
+
+#include "absl/status/status.h"
+
+namespace ilf {
+
+enum ExitCode : int {
+  kExitOk = 0,
+  kExitUsage = 2,               // the command line is wrong
+  kExitInvalidArgument = 3,     // the server refused a value: INVALID_ARGUMENT, NOT_FOUND, ...
+  kExitUnavailable = 4,         // no server there, or it is starting or stopping
+  kExitDeadlineExceeded = 5,    // --timeout passed or cannot be met
+  kExitCancelled = 6,           // Ctrl-C
+  kExitResourceExhausted = 7,   // the server's queue is full
+  kExitFailedPrecondition = 8,  // the model cannot do this
+  kExitError = 9,               // any other error
+  kExitCannotWrite = 10,        // a picture could not be written
+};
+
+ExitCode ExitCodeOf(const absl::Status& call);
+
+// The lines of --help about them.
+std::string ExitCodeHelp();
+
+// What went wrong, for people: the message, then one line for each field that the server objected
+// to, and when to try again. Ends with a newline.
+std::string ErrorText(const absl::Status& call);
+
+}  // namespace ilf

@@ -1,0 +1,16 @@
+// ilf-client: makes pictures with an ilf-server from the command line.
+#include <variant>
+
+#include "client/command/command_line.h"
+#include "client/command/commands.h"
+#include "client/command/interrupt_watcher.h"
+
+int main(int argc, char** argv) {
+  const ilf::Command command = ilf::ParseCommandLine(argc, argv);
+  if (const auto* exit = std::get_if<ilf::ExitNow>(&command)) return exit->code;
+  const ilf::InterruptWatcher interrupts;
+  if (const auto* generate = std::get_if<ilf::GenerateCommand>(&command)) {
+    return ilf::RunGenerate(*generate, interrupts.Token());
+  }
+  return ilf::RunModels(std::get<ilf::ModelsCommand>(command), interrupts.Token());
+}

@@ -1,0 +1,58 @@
+#include <cstdio>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "client/command/command_line.h"
+#include "client/command/commands.h"
+#include "client/command/event_json.h"
+#include "client/command/exit_code.h"
+#include "client/command/names.h"
+
+namespace ilf {
+namespace {
+
+std::string DescribeModel(const v1::Model& model) {
+  std::string text = absl::StrFormat("%s: %s in %s, %d blocks%s\n", model.name(),
+                                     model.architecture(), model.dtype(), model.block_count(),
+                                     model.has_feedback() ? " and a feedback module" : "");
+  if (model.accepts_class_label()) {
+    absl::StrAppend(&text, "  labels: ", absl::StrJoin(model.class_labels(), "; "), "\n");
+  }
+  if (model.accepts_text_prompt()) absl::StrAppend(&text, "  takes prompts\n");
+  const auto size_name = [](std::string* out, const v1::ImageSize& size) {
+    absl::StrAppend(out, size.width(), "x", size.height());
+  };
+  absl::StrAppend(&text, "  sizes: ", absl::StrJoin(model.sizes(), ", ", size_name), "\n");
+  const auto solver_name = [](std::string* out, int solver) {
+    absl::StrAppend(out, NameOf(static_cast<v1::Solver>(solver)));
+  };
+  absl::StrAppend(&text, "  solvers: ", absl::StrJoin(model.solvers(), ", ", solver_name), "\n");
+  absl::StrAppend(&text, "  defaults: ", model.default_steps(), " steps (at most ",
+                  model.max_steps(), "), guidance ", model.default_guidance_scale(), ", ",
+                  NameOf(model.default_solver()), ", ", model.default_size().width(), "x",
+                  model.default_size().height(), "\n");
+  return text;
+}
+
+}  // namespace
+
+int RunModels(const ModelsCommand& command, std::stop_token stop) {
+  Client client(command.client);
+  const auto models = client.ListModels(std::move(stop));
+  if (!models.ok()) {
+    std::fputs(ErrorText(models.status()).c_str(), stderr);
+    return ExitCodeOf(models.status());
+  }
+  std::string text;
+  if (command.json) {
+    text = ToJsonLine(*models) + "\n";
+  } else {
+    for (const v1::Model& model : models->models()) text += DescribeModel(model);
+  }
+  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitOk
+                                                                           : kExitCannotWrite;
+}
+
+}  // namespace ilf

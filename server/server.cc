@@ -1,0 +1,133 @@
+#include "server/server.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "grpcpp/ext/proto_server_reflection_plugin.h"
+#include "grpcpp/health_check_service_interface.h"
+#include "server/limits.h"
+#include "server/listen_address.h"
+#include "server/version.h"
+#include "spdlog/spdlog.h"
+
+namespace ilf {
+namespace {
+
+// What a client has to take the last bytes of its stream after the engine has ended it.
+constexpr absl::Duration kFlushTime = absl::Seconds(2);
+
+// A client that has vanished without a word is noticed within the sum of both.
+constexpr absl::Duration kKeepaliveTime = absl::Seconds(30);
+constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(10);
+
+GenerateStreamOptions StreamOptions(const ServerOptions& options) {
+  return {{options.max_stream_bytes, kMaxChunkBytes}, options.write_stall_timeout};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
+                                                      const Clock* clock) {
+  std::unique_ptr<Server> server(new Server(options, clock));
+  if (absl::Status status = server->OpenMetrics(options.metrics_address); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = server->OpenGrpc(options.address); !status.ok()) return status;
+  server->watch_ = std::thread([raw = server.get()] { raw->Watch(); });
+  return server;
+}
+
+Server::Server(const ServerOptions& options, const Clock* clock)
+    : watch_interval_(std::min(absl::Seconds(1), options.write_stall_timeout / 4)),
+      metrics_(Version()),
+      service_(StreamOptions(options), &metrics_, clock) {}
+
+Server::~Server() {
+  {
+    absl::MutexLock lock(&mutex_);
+    engine_ = nullptr;
+    closing_ = true;
+  }
+  if (watch_.joinable()) watch_.join();
+  if (grpc_server_ != nullptr) grpc_server_->Shutdown(std::chrono::system_clock::now());
+}
+
+absl::Status Server::OpenMetrics(const std::string& address) {
+  if (address == kNoMetrics) return absl::OkStatus();
+  try {
+    exposer_ = std::make_unique<prometheus::Exposer>(address);
+  } catch (const std::exception&) {
+    return ListenError(address);
+  }
+  exposer_->RegisterCollectable(metrics_.registry());
+  metrics_address_ = WithPort(address, exposer_->GetListeningPorts().front());
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenGrpc(const std::string& address) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&service_);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  // Otherwise two servers could share a port without knowing.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTime)));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTimeout)));
+  grpc_server_ = builder.BuildAndStart();
+  if (grpc_server_ == nullptr || port == 0) return ListenError(address);
+  address_ = WithPort(address, port);
+  SetServing(false);
+  return absl::OkStatus();
+}
+
+void Server::SetServing(bool serving) {
+  metrics_.Serving(serving);
+  grpc::HealthCheckServiceInterface* const health = grpc_server_->GetHealthCheckService();
+  health->SetServingStatus("", serving);
+  health->SetServingStatus(v1::ImageGenerationService::service_full_name(), serving);
+}
+
+void Server::Serve(Engine* engine) {
+  service_.Serve(engine);
+  absl::MutexLock lock(&mutex_);
+  engine_ = engine;
+  serving_ = engine->Healthy();
+  SetServing(serving_);
+}
+
+void Server::Watch() {
+  absl::MutexLock lock(&mutex_);
+  while (!mutex_.AwaitWithTimeout(absl::Condition(&closing_), watch_interval_)) {
+    if (const int stalled = service_.CancelStalledStreams(); stalled > 0) {
+      spdlog::warn("cancelled {} streams whose clients do not read", stalled);
+    }
+    if (engine_ == nullptr || engine_->Healthy() == serving_) continue;
+    serving_ = !serving_;
+    if (serving_) {
+      spdlog::info("the engine answers again: SERVING");
+    } else {
+      spdlog::error("a device does not answer: NOT_SERVING");
+    }
+    SetServing(serving_);
+  }
+}
+
+void Server::Drain(absl::Time deadline) {
+  service_.StopAccepting();
+  Engine* engine;
+  {
+    absl::MutexLock lock(&mutex_);
+    engine = std::exchange(engine_, nullptr);
+    SetServing(false);
+  }
+  if (engine != nullptr) engine->Drain(deadline);
+  grpc_server_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushTime));
+}
+
+}  // namespace ilf

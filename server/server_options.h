@@ -1,0 +1,56 @@
+// Everything about the server that an operator can set, with defaults and units.
+//
+// A configuration file and the flags are the same message, ilf.config.v1.ServerConfig, checked by
+// the same rules; a flag overrides the file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "ilf/config/v1/server_config.pb.h"
+
+namespace ilf {
+
+// The metrics address of a server without metrics.
+inline constexpr char kNoMetrics[] = "none";
+
+// The default values are repeated for operators in proto/ilf/config/v1/server_config.proto.
+struct ServerOptions {
+  std::string model_root;
+  std::string address = "127.0.0.1:50051";
+  std::string metrics_address = "127.0.0.1:9464";  // or "none"
+
+  std::vector<std::string> devices = {"cpu"};
+  int threads_per_worker = 0;  // 0 = the cores shared out evenly
+  std::string dtype = "auto";
+
+  int max_queued_images = 256;
+  int max_batch_rows = 32;
+  int max_active_images = 16;  // per worker
+  absl::Duration watchdog_timeout = absl::Minutes(2);
+  int finisher_threads = 1;
+
+  absl::Duration write_stall_timeout = absl::Seconds(30);
+  int64_t max_stream_bytes = 64 << 20;
+
+  absl::Duration drain_timeout = absl::Seconds(30);
+  std::string log_level = "info";
+};
+
+// One broken rule of a ServerConfig.
+struct ConfigViolation {
+  std::vector<std::string> field;  // names from the root: {"batching", "max_batch_rows"}
+  int index = -1;                  // of the last field, when it is repeated
+  std::string description;         // the limit, and what was given
+};
+
+// Every rule that `config` breaks, in the order of the .proto.
+std::vector<ConfigViolation> CheckConfig(const config::v1::ServerConfig& config);
+
+// Both without violations. What neither sets keeps its default.
+ServerOptions MergeOptions(const config::v1::ServerConfig& file,
+                           const config::v1::ServerConfig& flags);
+
+}  // namespace ilf
