@@ -1,0 +1,107 @@
+#include "engine/batching/cost_model.h"
+
+#include "gtest/gtest.h"
+#include "tests/testing/test_request.h"
+
+namespace ilf {
+namespace {
+
+const absl::Time kNow = absl::FromUnixSeconds(1000);
+
+TEST(CostModelTest, KnowsNothingAtFirst) {
+  const CostModel costs({});
+  EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::ZeroDuration());
+  EXPECT_EQ(costs.RunTime(kNow), absl::ZeroDuration());
+  EXPECT_EQ(costs.LeastRunTime(TestRequest("a"), kNow), absl::ZeroDuration());
+}
+
+TEST(CostModelTest, TheFirstMeasurementCountsUntilThereIsASecond) {
+  CostModel costs({});
+  costs.AddStep("m", 2, absl::Seconds(9), kNow);
+  EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::Seconds(9));
+  costs.AddStep("m", 2, absl::Seconds(1), kNow);
+  EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::Seconds(1));
+}
+
+TEST(CostModelTest, ANewMeasurementMovesTheAverageByItsWeight) {
+  CostModel costs({.newest_weight = 0.25});
+  costs.AddStep("m", 2, absl::Seconds(1), kNow);
+  costs.AddStep("m", 2, absl::Seconds(1), kNow);
+  costs.AddStep("m", 2, absl::Seconds(5), kNow);
+  EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::Seconds(2));
+}
+
+TEST(CostModelTest, KeysAreApart) {
+  CostModel costs({});
+  costs.AddStep("m", 2, absl::Seconds(1), kNow);
+  EXPECT_EQ(costs.StepTime("other", 2, kNow), absl::ZeroDuration());
+}
+
+TEST(CostModelTest, RowCountsShareAnAverageUpToAPowerOfTwo) {
+  CostModel costs({});
+  costs.AddStep("m", 4, absl::Seconds(2), kNow);
+  costs.AddStep("m", 8, absl::Seconds(3), kNow);
+  EXPECT_EQ(costs.StepTime("m", 3, kNow), absl::Seconds(2));
+  EXPECT_EQ(costs.StepTime("m", 5, kNow), absl::Seconds(3));
+}
+
+TEST(CostModelTest, ForUnmeasuredRowsTheGuessIsLow) {
+  CostModel costs({});
+  costs.AddStep("m", 8, absl::Seconds(8), kNow);
+  EXPECT_EQ(costs.StepTime("m", 16, kNow), absl::Seconds(8));
+  EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::Seconds(2));
+  EXPECT_EQ(costs.StepTime("m", 1 << 20, kNow), absl::Seconds(8));
+}
+
+TEST(CostModelTest, AStaleAverageNoLongerCountsAndStartsAnew) {
+  CostModel costs({.stale_after = absl::Seconds(30)});
+  costs.AddStep("m", 2, absl::Seconds(9), kNow);
+  costs.AddStep("m", 2, absl::Seconds(9), kNow);
+  EXPECT_EQ(costs.StepTime("m", 2, kNow + absl::Seconds(30)), absl::Seconds(9));
+  const absl::Time later = kNow + absl::Seconds(31);
+  EXPECT_EQ(costs.StepTime("m", 2, later), absl::ZeroDuration());
+  costs.AddStep("m", 2, absl::Seconds(1), later);
+  EXPECT_EQ(costs.StepTime("m", 2, later), absl::Seconds(1));
+}
+
+TEST(CostModelTest, LeastRunTimeIsAllStepsAloneAndTheDecode) {
+  CostModel costs({});
+  GenerationRequest request = TestRequest("a", /*steps=*/10);
+  request.guidance_scale = 4.0;
+  costs.AddStep(CostKey(request), 2, absl::Seconds(1), kNow);
+  costs.AddStep(CostKey(request), 32, absl::Seconds(7), kNow);
+  costs.AddDecode(CostKey(request), absl::Seconds(3), kNow);
+  EXPECT_EQ(costs.LeastRunTime(request, kNow), absl::Seconds(13));
+}
+
+TEST(CostModelTest, RunTimeIsTheAverageOverAllKeys) {
+  CostModel costs({.newest_weight = 0.5});
+  for (int seconds : {4, 4, 8}) costs.AddRun(absl::Seconds(seconds), kNow);
+  EXPECT_EQ(costs.RunTime(kNow), absl::Seconds(6));
+}
+
+TEST(CostKeyTest, TellsModelsSizesAndAccelerationApart) {
+  const GenerationRequest request = TestRequest("a");
+  GenerationRequest other = request;
+  other.request_id = "b";
+  other.steps = 7;
+  EXPECT_EQ(CostKey(other), CostKey(request));
+  other.height = 128;
+  EXPECT_NE(CostKey(other), CostKey(request));
+  other = request;
+  other.acceleration = Acceleration::kFeedback;
+  EXPECT_NE(CostKey(other), CostKey(request));
+  other = request;
+  other.model = "big";
+  EXPECT_NE(CostKey(other), CostKey(request));
+}
+
+TEST(RowsPerStepTest, GuidanceTakesASecondRow) {
+  GenerationRequest request = TestRequest("a");
+  EXPECT_EQ(RowsPerStep(request), 1);
+  request.guidance_scale = 1.5;
+  EXPECT_EQ(RowsPerStep(request), 2);
+}
+
+}  // namespace
+}  // namespace ilf

@@ -1,0 +1,39 @@
+// Requests for the shipped model, and what comes back.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "grpcpp/grpcpp.h"
+#include "ilf/v1/image_generation.grpc.pb.h"
+#include "tests/integration/server_process.h"
+
+namespace ilf {
+
+using GenerateStream = std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>;
+
+// One bag from the shipped model in a few steps, with a fixed seed.
+v1::GenerateRequest BagRequest(int steps = 4);
+
+// What would run for minutes: for tests that end it themselves.
+v1::GenerateRequest EndlessRequest();
+
+struct Outcome {
+  grpc::Status status;
+  std::vector<v1::GenerateResponse> events;
+  std::vector<std::string> images;  // encoded, joined from their chunks, in order of arrival
+};
+
+// Reads `stream` to its end.
+Outcome ReadToEnd(const GenerateStream& stream);
+
+// Makes the call and reads it to its end.
+Outcome Generate(const TestClient& client, const v1::GenerateRequest& request);
+
+// Reads until the event `wanted` comes; false when the stream ends before.
+bool ReadUntil(const GenerateStream& stream, v1::GenerateResponse::EventCase wanted);
+
+// The value of the sample `name`, labels included, in the text of /metrics; 0 when it is not there.
+double MetricValue(const std::string& metrics, const std::string& name);
+
+}  // namespace ilf

@@ -1,0 +1,171 @@
+// The promise that a picture's bits depend on its own request only (docs/architecture.md).
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/randn.h>
+#include <c10/core/InferenceMode.h>
+#include <gtest/gtest.h>
+
+#include "engine/checkpoint/state_dict.h"
+#include "engine/model/dit_transformer.h"
+#include "engine/pipeline/denoiser.h"
+#include "engine/pipeline/dit_model.h"
+#include "engine/sampling/solver.h"
+#include "engine/training/initial_weights.h"
+
+namespace ilf {
+namespace {
+
+constexpr int kMaxTogether = 12;
+
+// One image of a request: everything that decides its trajectory.
+struct Order {
+  int64_t class_index;
+  double guidance_scale;
+  SolverKind solver;
+  int steps;
+  uint64_t seed;
+};
+
+Order RandomOrder(std::mt19937& random, int64_t classes) {
+  const double guidance[] = {1.0, 1.5, 4.0};
+  return {static_cast<int64_t>(random() % classes), guidance[random() % 3],
+          random() % 2 == 0 ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m,
+          2 + static_cast<int>(random() % 5), random()};
+}
+
+struct Subject {
+  const DitTransformer* transformer;
+  const NoiseSchedule* schedule;
+};
+
+Trajectory Start(const Subject& subject, const Order& order) {
+  const DitConfig& config = subject.transformer->config();
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(order.seed);
+  return StartTrajectory(
+      *MakeStepPlan(*subject.schedule, order.solver, order.steps),
+      at::randn({1, config.in_channels, config.sample_size, config.sample_size}, generator),
+      order.class_index, order.guidance_scale);
+}
+
+bool Ended(const Trajectory& image) {
+  return image.steps_done == static_cast<int>(image.plan.steps.size());
+}
+
+at::Tensor Alone(const Subject& subject, const Order& order) {
+  Trajectory image = Start(subject, order);
+  while (!Ended(image)) {
+    Trajectory* const only = &image;
+    StepTogether(*subject.transformer, {&only, 1});
+  }
+  return image.x;
+}
+
+// Runs all orders; at every step a random part of the running images moves, in a random order, and new ones
+// join at random times.
+std::vector<at::Tensor> Together(const Subject& subject, const std::vector<Order>& orders,
+                                 std::mt19937& random) {
+  std::vector<Trajectory> images;
+  for (const Order& order : orders) images.push_back(Start(subject, order));
+  std::vector<Trajectory*> running;
+  size_t joined = 0;
+  while (joined < images.size() || !running.empty()) {
+    while (joined < images.size() && (running.empty() || random() % 3 != 0)) {
+      running.push_back(&images[joined++]);
+    }
+    std::shuffle(running.begin(), running.end(), random);
+    const size_t count = 1 + random() % std::min<size_t>(running.size(), kMaxTogether);
+    StepTogether(*subject.transformer, {running.data(), count});
+    std::erase_if(running, [](const Trajectory* image) { return Ended(*image); });
+  }
+  std::vector<at::Tensor> results;
+  for (const Trajectory& image : images) results.push_back(image.x);
+  return results;
+}
+
+// How many of `count` random images come out with other bits among the rest than alone.
+int CountChanged(const Subject& subject, int count, unsigned seed) {
+  c10::InferenceMode inference;
+  std::mt19937 random(seed);
+  std::vector<Order> orders;
+  for (int i = 0; i < count; ++i) {
+    orders.push_back(RandomOrder(random, subject.transformer->config().num_classes));
+  }
+  const std::vector<at::Tensor> together = Together(subject, orders, random);
+  int changed = 0;
+  for (int i = 0; i < count; ++i) changed += !at::equal(together[i], Alone(subject, orders[i]));
+  return changed;
+}
+
+class BatchInvarianceTest : public ::testing::TestWithParam<at::ScalarType> {
+ protected:
+  Execution With(bool batch_invariant) const {
+    return {.dtype = GetParam(), .batch_invariant = batch_invariant};
+  }
+};
+
+std::shared_ptr<const DitModel> LoadShippedModel(const Execution& execution) {
+  at::set_num_threads(1);
+  absl::StatusOr<std::shared_ptr<const DitModel>> model =
+      DitModel::Load(ILF_SOURCE_DIR "/models/fashion-dit", "fashion-dit", execution);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return model.ok() ? *std::move(model) : nullptr;
+}
+
+TEST_P(BatchInvarianceTest, ShippedModelPaintsTheSameBitsAloneAndInAnyMixture) {
+  const std::shared_ptr<const DitModel> model = LoadShippedModel(With(true));
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(CountChanged({&model->transformer(), &model->schedule()}, 40, 1), 0);
+}
+
+// One block as wide as the published models', with weights that are all random (a fresh model's are zero in
+// places, which would hide differences).
+DitTransformer WideBlock(const Execution& execution) {
+  at::set_num_threads(2);
+  DitConfig config;
+  config.num_layers = 1;
+  config.sample_size = 8;
+  config.num_classes = 10;
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/3);
+  NamedTensors weights = InitialDit(config, generator);
+  for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.05;
+  StateDict tensors(weights, "random weights");
+  absl::StatusOr<DitTransformer> model = DitTransformer::Load(config, tensors, execution);
+  EXPECT_TRUE(model.ok()) << model.status();
+  return *std::move(model);
+}
+
+TEST_P(BatchInvarianceTest, WideBlockPaintsTheSameBitsAloneAndInAnyMixture) {
+  const DitTransformer model = WideBlock(With(true));
+  const NoiseSchedule schedule = *NoiseSchedule::Create({});
+  EXPECT_EQ(CountChanged({&model, &schedule}, 10, 2), 0);
+}
+
+// The negative control: without tiles the same test finds pictures that changed, so it can fail.
+TEST_P(BatchInvarianceTest, WideBlockChangesBitsWithoutTiles) {
+  const DitTransformer model = WideBlock(With(false));
+  const NoiseSchedule schedule = *NoiseSchedule::Create({});
+  EXPECT_GT(CountChanged({&model, &schedule}, 10, 2), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dtypes, BatchInvarianceTest, ::testing::Values(at::kFloat, at::kBFloat16),
+                         [](const auto& info) { return std::string(c10::toString(info.param)); });
+
+// In bfloat16 the shipped model's narrow layers round most differences away; float32 shows them.
+TEST(BatchInvarianceControlTest, ShippedModelChangesBitsWithoutTiles) {
+  const std::shared_ptr<const DitModel> model = LoadShippedModel({.batch_invariant = false});
+  ASSERT_NE(model, nullptr);
+  EXPECT_GT(CountChanged({&model->transformer(), &model->schedule()}, 20, 1), 0);
+}
+
+}  // namespace
+}  // namespace ilf

@@ -1,0 +1,129 @@
+#include "engine/pipeline/torch_step_runner.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/image/codec.h"
+
+namespace ilf {
+namespace {
+
+class TorchStepRunnerTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    TorchRunnerOptions options;
+    options.model_root = ILF_SOURCE_DIR "/models";
+    options.devices = {"cpu"};
+    options.dtype = "float32";
+    absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
+    ASSERT_TRUE(made.ok()) << made.status();
+    runners_ = new TorchRunners(*std::move(made));
+  }
+  static void TearDownTestSuite() { delete runners_; }
+
+  void SetUp() override { ASSERT_NE(runners_, nullptr); }
+
+  StepRunner& runner() { return *runners_->runners[0]; }
+
+  static GenerationRequest Request() {
+    GenerationRequest request;
+    request.model = "fashion-dit";
+    request.condition = ClassCondition{7};
+    request.width = request.height = 32;
+    request.steps = 3;
+    request.guidance_scale = 2.0;
+    request.seed = 11;
+    request.solver = Solver::kDpmSolverPp2m;
+    return request;
+  }
+
+  std::unique_ptr<ImageState> Begin(const GenerationRequest& request, int index = 0) {
+    return std::move(runner().Begin(request, index)).value();
+  }
+
+  void RunAll(ImageState& image) {
+    ImageState* const only = &image;
+    while (image.StepsDone() < image.Steps()) ASSERT_TRUE(runner().Run({&only, 1}).ok());
+  }
+
+  std::string Png(const GenerationRequest& request, int index = 0) {
+    const std::unique_ptr<ImageState> image = Begin(request, index);
+    RunAll(*image);
+    return runner().Finish(*image, ImageFormat::kPng).value().bytes;
+  }
+
+  inline static TorchRunners* runners_ = nullptr;
+};
+
+TEST_F(TorchStepRunnerTest, CountsStepsRowsAndBlockEvaluations) {
+  const std::unique_ptr<ImageState> image = Begin(Request());
+  EXPECT_EQ(image->Rows(), 2);
+  EXPECT_EQ(image->Steps(), 3);
+  EXPECT_EQ(image->StepsDone(), 0);
+  RunAll(*image);
+  EXPECT_EQ(image->StepsDone(), 3);
+  EXPECT_EQ(image->BlockEvaluations(), 3 * 2 * 28);
+  EXPECT_EQ(image->PlainBlockEvaluations(), 3 * 2 * 28);
+}
+
+TEST_F(TorchStepRunnerTest, NeedsOneRowWithoutGuidance) {
+  GenerationRequest request = Request();
+  request.guidance_scale = 1.0;
+  EXPECT_EQ(Begin(request)->Rows(), 1);
+}
+
+TEST_F(TorchStepRunnerTest, ImageIOfARequestIsTheFirstOneOfSeedPlusI) {
+  GenerationRequest later = Request();
+  later.seed += 2;
+  EXPECT_EQ(Png(Request(), 2), Png(later, 0));
+  EXPECT_NE(Png(Request(), 0), Png(later, 0));
+}
+
+TEST_F(TorchStepRunnerTest, FinishesWithAPictureOfTheModelsSize) {
+  const std::unique_ptr<ImageState> image = Begin(Request());
+  RunAll(*image);
+  const EncodedImage encoded = runner().Finish(*image, ImageFormat::kJpeg).value();
+  EXPECT_EQ(encoded.format, ImageFormat::kJpeg);
+  const RgbBuffer decoded = DecodeImage(encoded.bytes).value();
+  EXPECT_EQ(decoded.width, 32);
+  EXPECT_EQ(decoded.height, 32);
+}
+
+TEST_F(TorchStepRunnerTest, PreviewsHaveTheLatentsSizeUntilTheyAreResized) {
+  const std::unique_ptr<ImageState> image = Begin(Request());
+  ImageState* const only = image.get();
+  ASSERT_TRUE(runner().Run({&only, 1}).ok());
+  const RgbImage preview = runner().TakePreview(*image).value();
+  EXPECT_EQ(preview.width, 8);
+  const EncodedImage small = runner().EncodePreview(preview, {}).value();
+  EXPECT_EQ(small.width, 8);
+  const EncodedImage large = runner().EncodePreview(preview, {.max_side = 64}).value();
+  EXPECT_EQ(DecodeImage(large.bytes).value().width, 64);
+}
+
+TEST(MakeTorchRunnersTest, OneRunnerADevice) {
+  TorchRunnerOptions options;
+  options.model_root = ILF_SOURCE_DIR "/models";
+  options.devices = {"cpu", "cpu"};
+  const absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->runners.size(), 2u);
+  EXPECT_EQ(made->models.size(), 1u);
+}
+
+TEST(MakeTorchRunnersTest, RefusesAnUnknownDeviceOrDtype) {
+  TorchRunnerOptions options;
+  options.model_root = ILF_SOURCE_DIR "/models";
+  options.devices = {"tpu"};
+  EXPECT_TRUE(absl::IsInvalidArgument(MakeTorchRunners(options).status()));
+  options.devices = {"cpu"};
+  options.dtype = "float8";
+  EXPECT_TRUE(absl::IsInvalidArgument(MakeTorchRunners(options).status()));
+}
+
+}  // namespace
+}  // namespace ilf

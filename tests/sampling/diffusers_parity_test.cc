@@ -1,0 +1,155 @@
+// Every trajectory in tests/fixtures/sampling.safetensors, which diffusers' schedulers made,
+// followed with our plans and our update.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "engine/checkpoint/json_config.h"
+#include "engine/checkpoint/safetensors.h"
+#include "engine/checkpoint/state_dict.h"
+#include "engine/sampling/solver.h"
+#include "engine/sampling/update.h"
+
+namespace ilf {
+namespace {
+
+// Relative to the largest x0 of a trajectory. The first step multiplies float32's rounding of x by
+// 1 / sqrt(alpha_cumprod): 157 on the default schedule.
+constexpr double kBound = 3e-5;
+
+std::string FixturePath() { return ILF_SOURCE_DIR "/tests/fixtures/sampling.safetensors"; }
+
+template <typename T>
+T Choice(const JsonConfig& json, const char* key, const std::map<std::string, T>& choices,
+         T fallback) {
+  if (!json.Has(key)) return fallback;
+  return choices.at(*json.GetString(key));
+}
+
+NoiseScheduleConfig ConfigFrom(const JsonConfig& json, SolverKind solver) {
+  NoiseScheduleConfig config = DefaultConfigOf(solver);
+  config.num_train_timesteps = *json.GetInt("num_train_timesteps");
+  config.beta_start = *json.GetDouble("beta_start");
+  config.beta_end = *json.GetDouble("beta_end");
+  config.beta_schedule =
+      Choice<BetaSchedule>(json, "beta_schedule",
+                           {{"linear", BetaSchedule::kLinear},
+                            {"scaled_linear", BetaSchedule::kScaledLinear},
+                            {"squaredcos_cap_v2", BetaSchedule::kSquaredCosCapV2}},
+                           config.beta_schedule);
+  config.timestep_spacing = Choice<TimestepSpacing>(json, "timestep_spacing",
+                                                    {{"leading", TimestepSpacing::kLeading},
+                                                     {"trailing", TimestepSpacing::kTrailing},
+                                                     {"linspace", TimestepSpacing::kLinspace}},
+                                                    config.timestep_spacing);
+  config.steps_offset = *json.GetInt("steps_offset");
+  config.clip_sample = *json.GetBool("clip_sample", config.clip_sample);
+  config.clip_sample_range = *json.GetDouble("clip_sample_range", config.clip_sample_range);
+  config.set_alpha_to_one = *json.GetBool("set_alpha_to_one", config.set_alpha_to_one);
+  config.solver_order = *json.GetInt("solver_order", config.solver_order);
+  config.solver_type = Choice<SolverType>(
+      json, "solver_type", {{"midpoint", SolverType::kMidpoint}, {"heun", SolverType::kHeun}},
+      config.solver_type);
+  config.lower_order_final = *json.GetBool("lower_order_final", config.lower_order_final);
+  config.euler_at_final = *json.GetBool("euler_at_final", config.euler_at_final);
+  config.final_sigmas_type =
+      Choice<FinalSigmas>(json, "final_sigmas_type",
+                          {{"zero", FinalSigmas::kZero}, {"sigma_min", FinalSigmas::kSigmaMin}},
+                          config.final_sigmas_type);
+  config.lambda_min_clipped = *json.GetDouble("lambda_min_clipped", config.lambda_min_clipped);
+  return config;
+}
+
+// The fixtures' analytic model (tests/fixtures/README.md).
+at::Tensor ToyModel(const at::Tensor& x, double timestep) {
+  const float u = static_cast<float>(timestep) / 1000.0f;
+  return x.mul(u) + (x / (x.square() + 1) * 0.5 + 0.3).mul(u * (1.0f - u));
+}
+
+double Distance(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+struct Trajectory {
+  std::string name;  // of the case
+  int steps = 0;
+};
+
+std::vector<Trajectory> Trajectories(const SafetensorsFile& file) {
+  std::vector<Trajectory> found;
+  for (const auto& [tensor, entry] : file.tensors()) {
+    const std::vector<std::string> parts = absl::StrSplit(tensor, '/');
+    if (parts.back() == "timesteps") found.push_back({parts[0], std::stoi(parts[1])});
+  }
+  return found;
+}
+
+class DiffusersParityTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto file = SafetensorsFile::Open(FixturePath());
+    ASSERT_TRUE(file.ok()) << file.status();
+    file_ = *file;
+    auto tensors = StateDict::Load(FixturePath());
+    ASSERT_TRUE(tensors.ok()) << tensors.status();
+    tensors_ = std::make_unique<StateDict>(*std::move(tensors));
+  }
+
+  at::Tensor Tensor(const std::string& name) {
+    return *tensors_->Take(name, *tensors_->Shape(name));
+  }
+
+  void Follow(const Trajectory& trajectory) {
+    SCOPED_TRACE(absl::StrCat(trajectory.name, " in ", trajectory.steps, " steps"));
+    const bool is_ddim = trajectory.name.rfind("ddim", 0) == 0;
+    const SolverKind solver = is_ddim ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m;
+    const auto json = JsonConfig::FromText(file_->metadata().at(trajectory.name), trajectory.name);
+    ASSERT_TRUE(json.ok()) << json.status();
+    const auto schedule = NoiseSchedule::Create(ConfigFrom(*json, solver));
+    ASSERT_TRUE(schedule.ok()) << schedule.status();
+    const auto plan = MakeStepPlan(*schedule, solver, trajectory.steps);
+    ASSERT_TRUE(plan.ok()) << plan.status();
+    Compare(*plan, absl::StrCat(trajectory.name, "/", trajectory.steps));
+  }
+
+  void Compare(const StepPlan& plan, const std::string& prefix) {
+    const at::Tensor timesteps = Tensor(prefix + "/timesteps");
+    const at::Tensor expected_x = Tensor(prefix + "/x");
+    const at::Tensor expected_x0 = Tensor(prefix + "/x0");
+    ASSERT_EQ(static_cast<int64_t>(plan.steps.size()), timesteps.numel());
+    const double bound = kBound * std::max(1.0, expected_x0.abs().max().item<double>());
+
+    at::Tensor x = expected_x[0].unsqueeze(0);  // [1, 2, 2, 4]
+    at::Tensor x0 = at::zeros_like(x);
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      const PlannedStep& step = plan.steps[i];
+      EXPECT_EQ(step.timestep, timesteps[i].item<double>());
+      const at::Tensor output = ToyModel(x * step.c_in, step.timestep);
+      UpdateResult result = ApplyUpdate(x, output, x0, StepCoefficients({step}));
+      EXPECT_LT(Distance(result.x[0], expected_x[i + 1]), bound) << "x after step " << i;
+      EXPECT_LT(Distance(result.x0[0], expected_x0[i]), bound) << "x0 of step " << i;
+      x = result.x;
+      x0 = result.x0;
+    }
+  }
+
+  std::shared_ptr<const SafetensorsFile> file_;
+  std::unique_ptr<StateDict> tensors_;
+};
+
+TEST_F(DiffusersParityTest, EveryTrajectoryIsFollowed) {
+  const std::vector<Trajectory> trajectories = Trajectories(*file_);
+  ASSERT_GE(trajectories.size(), 60u);
+  for (const Trajectory& trajectory : trajectories) Follow(trajectory);
+}
+
+}  // namespace
+}  // namespace ilf

@@ -1,0 +1,78 @@
+#include "tests/testing/fake_step_runner.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
+#include "engine/base/status_macros.h"
+
+namespace ilf {
+namespace {
+
+const FakeImage& AsFake(const ImageState& image) { return dynamic_cast<const FakeImage&>(image); }
+
+}  // namespace
+
+FakeImage::FakeImage(const GenerationRequest& request, int image_index)
+    : name_(absl::StrCat(request.request_id, "/", image_index)),
+      batch_key_(absl::StrCat(request.model, "/", request.width, "x", request.height)),
+      rows_(request.guidance_scale == 1.0 ? 1 : 2),
+      steps_(request.steps) {}
+
+FakeStepRunner::FakeStepRunner(Hooks hooks) : hooks_(std::move(hooks)) {}
+
+void FakeStepRunner::PrepareThread() {
+  absl::MutexLock lock(&mutex_);
+  ++threads_prepared_;
+}
+
+absl::StatusOr<std::unique_ptr<ImageState>> FakeStepRunner::Begin(const GenerationRequest& request,
+                                                                  int image_index) {
+  auto image = std::make_unique<FakeImage>(request, image_index);
+  if (hooks_.begin) ILF_RETURN_IF_ERROR(hooks_.begin(image->name()));
+  return image;
+}
+
+absl::Status FakeStepRunner::Run(absl::Span<ImageState* const> images) {
+  FakeBatch batch;
+  for (const ImageState* image : images) {
+    Check(image->BatchKey() == images.front()->BatchKey(), "a batch has one key");
+    Check(image->StepsDone() < image->Steps(), "a batch holds only images with steps left");
+    batch.push_back(AsFake(*image).name());
+  }
+  if (hooks_.run) ILF_RETURN_IF_ERROR(hooks_.run(batch));
+  for (ImageState* image : images) dynamic_cast<FakeImage&>(*image).Step();
+  absl::MutexLock lock(&mutex_);
+  batches_.push_back(std::move(batch));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RgbImage> FakeStepRunner::TakePreview(const ImageState& image) {
+  if (hooks_.take_preview) ILF_RETURN_IF_ERROR(hooks_.take_preview(AsFake(image).name()));
+  const int width = image.StepsDone();
+  return RgbImage{width, 1, std::vector<uint8_t>(3 * width)};
+}
+
+absl::StatusOr<EncodedImage> FakeStepRunner::EncodePreview(const RgbImage& preview,
+                                                           const PreviewOptions& options) {
+  if (hooks_.encode_preview) ILF_RETURN_IF_ERROR(hooks_.encode_preview());
+  return EncodedImage{options.format, preview.width, 1, absl::StrCat("preview", preview.width)};
+}
+
+absl::StatusOr<EncodedImage> FakeStepRunner::Finish(const ImageState& image, ImageFormat format) {
+  const std::string& name = AsFake(image).name();
+  if (hooks_.finish) ILF_RETURN_IF_ERROR(hooks_.finish(name));
+  return EncodedImage{format, 64, 64, absl::StrCat(name, "@", image.StepsDone())};
+}
+
+std::vector<FakeBatch> FakeStepRunner::batches() const {
+  absl::MutexLock lock(&mutex_);
+  return batches_;
+}
+
+int FakeStepRunner::threads_prepared() const {
+  absl::MutexLock lock(&mutex_);
+  return threads_prepared_;
+}
+
+}  // namespace ilf

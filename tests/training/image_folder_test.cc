@@ -1,0 +1,74 @@
+#include "engine/training/image_folder.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/training/small_dataset.h"
+
+namespace ilf {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string FolderWith(const std::string& name, const std::string& metadata) {
+  const std::string path = ::testing::TempDir() + "/" + name;
+  std::filesystem::create_directories(path);
+  std::ofstream(path + "/metadata.jsonl") << metadata;
+  return path;
+}
+
+TEST(ImageFolderTest, ReadsPicturesAsNumbersBetweenMinusOneAndOne) {
+  const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(SmallDataset("numbers", 4, 8), 8);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(folder->size(), 4);
+  const absl::StatusOr<at::Tensor> images = folder->Images({0, 3});
+  ASSERT_TRUE(images.ok()) << images.status();
+  EXPECT_EQ(images->sizes(), (std::vector<int64_t>{2, 3, 8, 8}));
+  EXPECT_FLOAT_EQ((*images)[0].min().item<float>(), -1.0f);  // picture 0 is black
+  EXPECT_FLOAT_EQ((*images)[1].max().item<float>(), 1.0f);   // the last is white
+}
+
+TEST(ImageFolderTest, NumbersClassNamesInAlphabeticalOrder) {
+  const std::string path = FolderWith("names",
+                                      "{\"file_name\": \"a.png\", \"label\": \"shoe\"}\n"
+                                      "{\"file_name\": \"b.png\", \"label\": \"bag\"}\n");
+  const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(path, 8);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_THAT(folder->label_names(), ElementsAre("bag", "shoe"));
+  EXPECT_EQ(folder->Labels()[0].item<int64_t>(), 1);
+}
+
+TEST(ImageFolderTest, NamesTheLineThatIsWrong) {
+  const std::string path = FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
+  EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),
+              HasSubstr("metadata.jsonl:2"));
+}
+
+TEST(ImageFolderTest, NamesThePictureThatCannotBeRead) {
+  const std::string path = FolderWith("missing", "{\"file_name\": \"gone.png\", \"label\": 0}\n");
+  const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(path, 8);
+  ASSERT_TRUE(folder.ok());
+  EXPECT_THAT(std::string(folder->Images({0}).status().message()), HasSubstr("gone.png"));
+}
+
+TEST(BatchIndicesTest, VisitsEveryItemOnceAnEpoch) {
+  std::multiset<int64_t> seen;
+  for (int64_t step = 0; step < 5; ++step) {
+    for (int64_t index : BatchIndices(20, 4, step, 7)) seen.insert(index);
+  }
+  EXPECT_EQ(seen.size(), 20u);
+  for (int64_t i = 0; i < 20; ++i) EXPECT_EQ(seen.count(i), 1u);
+}
+
+TEST(BatchIndicesTest, ShufflesEachEpochDifferently) {
+  EXPECT_NE(BatchIndices(50, 50, 0, 7), BatchIndices(50, 50, 1, 7));
+}
+
+}  // namespace
+}  // namespace ilf

@@ -1,0 +1,125 @@
+#include "engine/training/training_loop.h"
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <string>
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <gtest/gtest.h>
+
+namespace ilf {
+namespace {
+
+TrainingOptions Options(const std::string& name, int64_t steps) {
+  TrainingOptions options;
+  options.output = ::testing::TempDir() + "/loop_" + name;
+  std::filesystem::remove_all(options.output);
+  options.steps = steps;
+  options.warmup_steps = 2;
+  options.learning_rate = 0.1;
+  options.bf16 = false;
+  options.checkpoint_every = 1000;
+  options.log_every = 1;
+  return options;
+}
+
+// Pulls the weights towards a noisy target.
+TrainingTask TaskFor(const ParameterSet& parameters) {
+  TrainingTask task;
+  task.name = "test";
+  task.loss = [&](int64_t, at::Generator generator) -> absl::StatusOr<at::Tensor> {
+    const at::Tensor target = 3.0 + 0.1 * at::randn({4}, generator);
+    return (parameters.weights().at("w") - target).square().mean();
+  };
+  task.write = [](int64_t, const NamedTensors&) { return absl::OkStatus(); };
+  return task;
+}
+
+TEST(TrainingLoopTest, LowersTheLoss) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  const std::atomic<bool> stop{false};
+  ASSERT_TRUE(RunTraining(TaskFor(parameters), Options("lowers", 200), parameters, stop).ok());
+  EXPECT_LT((parameters.weights().at("w") - 3.0).abs().max().item<double>(), 0.3);
+}
+
+TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
+  const std::atomic<bool> stop{false};
+  ParameterSet whole({{"w", at::zeros({4})}}, at::kCPU);
+  ASSERT_TRUE(RunTraining(TaskFor(whole), Options("whole", 20), whole, stop).ok());
+
+  const TrainingOptions options = Options("parts", 20);
+  {
+    ParameterSet first({{"w", at::zeros({4})}}, at::kCPU);
+    std::atomic<bool> stop_soon{false};
+    TrainingTask task = TaskFor(first);
+    const auto loss = task.loss;
+    task.loss = [&](int64_t step, at::Generator generator) {
+      if (step == 8) stop_soon = true;
+      return loss(step, std::move(generator));
+    };
+    EXPECT_TRUE(absl::IsCancelled(RunTraining(task, options, first, stop_soon)));
+  }
+  ParameterSet second({{"w", at::ones({4})}}, at::kCPU);  // what it starts with must not matter
+  ASSERT_TRUE(RunTraining(TaskFor(second), options, second, stop).ok());
+  EXPECT_TRUE(at::equal(second.flat_weights(), whole.flat_weights()));
+  EXPECT_TRUE(at::equal(second.flat_average(), whole.flat_average()));
+}
+
+TEST(TrainingLoopTest, LogsOneJsonLineAStep) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  const TrainingOptions options = Options("log", 5);
+  const std::atomic<bool> stop{false};
+  ASSERT_TRUE(RunTraining(TaskFor(parameters), options, parameters, stop).ok());
+  std::ifstream log(options.output + "/losses.jsonl");
+  std::string line;
+  int lines = 0;
+  while (std::getline(log, line)) {
+    ++lines;
+    EXPECT_EQ(line.find("{\"step\": " + std::to_string(lines)), 0u) << line;
+  }
+  EXPECT_EQ(lines, 5);
+}
+
+TEST(TrainingLoopTest, EndsWhenTheLossIsNotFinite) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  TrainingTask task = TaskFor(parameters);
+  task.loss = [&](int64_t, at::Generator) -> absl::StatusOr<at::Tensor> {
+    return parameters.weights().at("w").sum() * std::numeric_limits<double>::quiet_NaN();
+  };
+  const std::atomic<bool> stop{false};
+  EXPECT_TRUE(absl::IsInternal(RunTraining(task, Options("nan", 5), parameters, stop)));
+}
+
+TEST(LearningRateTest, WarmsUpThenFallsToZero) {
+  TrainingOptions options = Options("rate", 100);
+  options.warmup_steps = 10;
+  options.learning_rate = 1.0;
+  EXPECT_DOUBLE_EQ(LearningRate(options, 0), 0.1);
+  EXPECT_DOUBLE_EQ(LearningRate(options, 9), 1.0);
+  EXPECT_NEAR(LearningRate(options, 55), 0.5, 1e-12);
+  EXPECT_NEAR(LearningRate(options, 100), 0.0, 1e-12);
+}
+
+TEST(ParameterSetTest, NamedTensorsShareMemoryWithTheFlatOnes) {
+  ParameterSet parameters({{"a", at::zeros({2})}, {"b", at::zeros({3})}}, at::kCPU);
+  parameters.weights().at("b").square().sum().backward();
+  parameters.flat_weights().fill_(5.0);
+  EXPECT_EQ(parameters.weights().at("b")[2].item<float>(), 5.0f);
+  EXPECT_EQ(parameters.size(), 5);
+}
+
+TEST(ParameterSetTest, AverageFollowsTheWeights) {
+  ParameterSet parameters({{"a", at::zeros({2})}}, at::kCPU);
+  parameters.flat_weights().fill_(1.0);
+  parameters.UpdateAverage(0.75);
+  EXPECT_FLOAT_EQ(parameters.AveragedWeights().at("a")[0].item<float>(), 0.25f);
+}
+
+}  // namespace
+}  // namespace ilf
