@@ -23,7 +23,7 @@ namespace {
 constexpr int kDefaultDdimSteps = 50;
 constexpr int kDefaultMultistepSteps = 20;
 constexpr double kDefaultGuidanceScale = 4.0;  // diffusers' DiTPipeline
-constexpr double kMaxGuidanceScale = 100.0;
+constexpr double kMaxGuidanceScale = 30.0;     // what a request may ask for, too
 constexpr int kFittedImages = 8;
 
 absl::Status CheckThatPartsFit(const ModelDirectory& directory, const DitConfig& transformer,

@@ -12,8 +12,36 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/pipeline/guarded.h"
 
 namespace ilf {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The folders of `root` that hold a model_index.json, by name. One that may not be looked into (the lost+found of
+// a volume) holds none.
+absl::StatusOr<std::vector<fs::path>> FindModels(const std::string& root) {
+  std::error_code error;
+  std::vector<fs::path> folders;
+  for (fs::directory_iterator entry(root, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    std::error_code unreadable;
+    if (fs::exists(entry->path() / "model_index.json", unreadable)) {
+      folders.push_back(entry->path());
+    }
+  }
+  if (error) return absl::NotFoundError(absl::StrCat(root, ": ", error.message()));
+  if (folders.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat(root, ": holds no model (a folder with a model_index.json)"));
+  }
+  std::sort(folders.begin(), folders.end());
+  return folders;
+}
+
+}  // namespace
+
 bool IsFastAtBfloat16(c10::Device device) {
   if (!device.is_cpu()) return true;
   const auto capabilities = at::cpu::get_cpu_capabilities();
@@ -59,22 +87,13 @@ absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string&
 }
 
 absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution& execution) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  std::vector<fs::path> folders;
-  for (const fs::directory_entry& entry : fs::directory_iterator(root, error)) {
-    if (fs::exists(entry.path() / "model_index.json")) folders.push_back(entry.path());
-  }
-  if (error) return absl::NotFoundError(absl::StrCat(root, ": ", error.message()));
-  if (folders.empty()) {
-    return absl::NotFoundError(
-        absl::StrCat(root, ": holds no model (a folder with a model_index.json)"));
-  }
-  std::sort(folders.begin(), folders.end());
+  ILF_ASSIGN_OR_RETURN(const std::vector<fs::path> folders, FindModels(root));
   ModelsByName models;
   for (const fs::path& folder : folders) {
     const std::string name = folder.filename().string();
-    ILF_ASSIGN_OR_RETURN(models[name], DitModel::Load(folder.string(), name, execution));
+    ILF_ASSIGN_OR_RETURN(
+        models[name], Guarded([&] { return DitModel::Load(folder.string(), name, execution); },
+                              folder.string()));
   }
   return models;
 }

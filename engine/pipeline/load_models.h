@@ -25,7 +25,8 @@ bool IsFastAtBfloat16(c10::Device device);
 absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string& dtype,
                                           bool batch_invariant);
 
-// Every folder of `root` that holds a model_index.json, by folder name; NOT_FOUND when there is none.
+// Every folder of `root` that holds a model_index.json, by folder name; NOT_FOUND when there is none. An error,
+// also one that LibTorch throws, is one line that names file or folder and reason.
 absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution& execution);
 
 }  // namespace ilf

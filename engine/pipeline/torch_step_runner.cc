@@ -1,7 +1,6 @@
 #include "engine/pipeline/torch_step_runner.h"
 
 #include <map>
-#include <new>
 #include <utility>
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -9,7 +8,6 @@
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
-#include <c10/util/Exception.h>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
@@ -18,6 +16,7 @@
 #include "engine/image/resize.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/guarded.h"
 #include "engine/pipeline/load_models.h"
 
 namespace ilf {
@@ -52,22 +51,6 @@ class TorchImage final : public ImageState {
 };
 
 const TorchImage& AsTorch(const ImageState& image) { return static_cast<const TorchImage&>(image); }
-
-// What `call` throws as a Status: RESOURCE_EXHAUSTED when memory ran out, else INTERNAL.
-template <typename Call>
-auto Guarded(Call call) -> decltype(call()) {
-  try {
-    return call();
-  } catch (const c10::OutOfMemoryError& error) {
-    return absl::ResourceExhaustedError(error.what_without_backtrace());
-  } catch (const std::bad_alloc& error) {
-    return absl::ResourceExhaustedError("out of memory");
-  } catch (const c10::Error& error) {
-    return absl::InternalError(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return absl::InternalError(error.what());
-  }
-}
 
 void WaitFor(c10::Device device) {
   if (device.is_cpu()) return;

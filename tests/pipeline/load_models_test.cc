@@ -1,6 +1,8 @@
 #include "engine/pipeline/load_models.h"
 
 #include <filesystem>
+#include <fstream>
+#include <string>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -8,7 +10,30 @@
 namespace ilf {
 namespace {
 
+namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
+
+// A root of its own that holds a small model, "tiny".
+class TinyModelRoot {
+ public:
+  TinyModelRoot()
+      : path_(fs::path(::testing::TempDir()) /
+              ::testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    fs::remove_all(path_);
+    fs::create_directories(path_);
+    fs::copy(ILF_SOURCE_DIR "/tests/fixtures/pipelines/ten_classes", model(),
+             fs::copy_options::recursive);
+  }
+  ~TinyModelRoot() { fs::remove_all(path_); }
+
+  const fs::path& path() const { return path_; }
+  fs::path model() const { return path_ / "tiny"; }
+
+ private:
+  const fs::path path_;
+};
 
 TEST(ParseDeviceTest, KnowsTheCpu) {
   const absl::StatusOr<c10::Device> device = ParseDevice("cpu");
@@ -42,6 +67,29 @@ TEST(LoadModelsTest, NamesARootWithoutModels) {
   EXPECT_TRUE(absl::IsNotFound(models.status()));
   EXPECT_THAT(std::string(models.status().message()), HasSubstr(root));
   EXPECT_TRUE(absl::IsNotFound(LoadModels("/nowhere", {}).status()));
+}
+
+TEST(LoadModelsTest, PassesOverWhatItCannotLookInto) {
+  const TinyModelRoot root;
+  fs::create_symlink("loop", root.path() / "loop");  // fails for root too, unlike a closed folder
+  const absl::StatusOr<ModelsByName> models = LoadModels(root.path().string(), {});
+  ASSERT_TRUE(models.ok()) << models.status();
+  EXPECT_EQ(models->size(), 1u);
+}
+
+TEST(LoadModelsTest, WhatIsThrownIsOneLineThatNamesTheModel) {
+  const TinyModelRoot root;
+  fs::create_symlink("preview", root.model() / "preview");
+  const absl::Status status = LoadModels(root.path().string(), {}).status();
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(root.model().string()), Not(HasSubstr("\n"))));
+}
+
+TEST(LoadModelsTest, RefusesADefaultThatNoRequestMayAskFor) {
+  const TinyModelRoot root;
+  std::ofstream(root.model() / "generation_config.json") << R"({"guidance_scale": 31})";
+  const absl::Status status = LoadModels(root.path().string(), {}).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr("guidance_scale must be 1 to 30"));
 }
 
 TEST(LoadModelsTest, ServesAFolderUnderItsName) {
