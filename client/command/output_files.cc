@@ -48,16 +48,29 @@ absl::Status WriteStdout(const std::string& bytes) {
   return absl::InternalError("cannot write to standard output");
 }
 
-absl::Status WriteFile(const std::string& path, const std::string& bytes) {
-  const std::string unfinished = absl::StrCat(path, ".part");
-  std::ofstream file(unfinished, std::ios::binary | std::ios::trunc);
+// A device or a pipe, such as /dev/null.
+bool IsSpecial(const std::string& path) {
+  std::error_code error;
+  return fs::is_other(path, error);
+}
+
+bool WriteTo(const std::string& path, const std::string& bytes) {
+  std::ofstream file(path, std::ios::binary | std::ios::trunc);
   file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   file.close();
+  return file.good();
+}
+
+absl::Status WriteFile(const std::string& path, const std::string& bytes) {
+  const absl::Status failed = absl::InternalError(absl::StrCat("cannot write ", path));
+  if (IsSpecial(path)) return WriteTo(path, bytes) ? absl::OkStatus() : failed;
+  const std::string unfinished = absl::StrCat(path, ".part");
+  const bool written = WriteTo(unfinished, bytes);
   std::error_code error;
-  if (file) fs::rename(unfinished, path, error);
-  if (file && !error) return absl::OkStatus();
+  if (written) fs::rename(unfinished, path, error);
+  if (written && !error) return absl::OkStatus();
   fs::remove(unfinished, error);
-  return absl::InternalError(absl::StrCat("cannot write ", path));
+  return failed;
 }
 
 }  // namespace
@@ -77,7 +90,7 @@ absl::StatusOr<OutputFiles> OutputFiles::Create(const std::string& out, int imag
 std::string OutputFiles::PathOf(const v1::ImageEvent& image) const {
   std::string path = absl::StrReplaceAll(pattern_, {{"{index}", absl::StrCat(image.image_index())},
                                                     {"{seed}", absl::StrCat(image.seed())}});
-  if (!fs::path(path).has_extension()) {
+  if (!fs::path(path).has_extension() && !IsSpecial(path)) {
     path += image.format() == v1::IMAGE_FORMAT_JPEG ? ".jpg" : ".png";
   }
   return path;

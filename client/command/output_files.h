@@ -17,7 +17,8 @@ namespace ilf {
 //   name that ends in '/'
 //   a file name                that file; of several images, "-INDEX" goes before the extension
 //   with {index} or {seed}     that file, with the number put in
-// A name without an extension gets the one of the picture's format.
+// A name without an extension gets the one of the picture's format, except that of a device or pipe
+// that is there.
 class OutputFiles {
  public:
   // Makes the folder that the images go to. INVALID_ARGUMENT for several images on standard output;
@@ -29,7 +30,7 @@ class OutputFiles {
   std::string PathOf(const v1::ImageEvent& image) const;
 
   // Writes a whole image and returns where to. A file appears complete or not at all, and replaces
-  // one of the same name.
+  // one of the same name; a device or pipe is written to.
   absl::StatusOr<std::string> Write(const v1::ImageEvent& image) const;
 
  private:

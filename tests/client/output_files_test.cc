@@ -84,6 +84,15 @@ TEST_F(OutputFilesTest, ReplacesAFileOfTheSameName) {
   EXPECT_EQ(ReadFile(Path("a.png")), "bytes");
 }
 
+TEST_F(OutputFilesTest, ADeviceIsWrittenToAndStays) {
+  fs::create_symlink("/dev/null", Path("sink"));
+  const auto path = OutputFiles::Create(Path("sink"), 1)->Write(Image(0, 5));
+  ASSERT_TRUE(path.ok()) << path.status();
+  EXPECT_EQ(*path, Path("sink"));
+  EXPECT_TRUE(fs::is_character_file(*path));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1);
+}
+
 TEST_F(OutputFilesTest, FolderThatCannotBeMadeIsToldBeforeTheCall) {
   std::ofstream(Path("file")) << "x";
   EXPECT_FALSE(OutputFiles::Create(Path("file/a.png"), 1).ok());
