@@ -84,7 +84,9 @@ absl::StatusOr<ServerConfig> ReadConfigFile(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) {
+  // Writing the buffer of an empty file would count as a failure.
+  if (file && file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
+  if (!file.is_open() || file.bad() || !text) {
     return absl::ErrnoToStatus(errno == 0 ? EIO : errno,
                                absl::StrCat(path, ": cannot read the configuration"));
   }

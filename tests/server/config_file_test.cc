@@ -147,6 +147,12 @@ TEST(ReadConfigFileTest, NamesAFileThatIsNotThere) {
   EXPECT_THAT(std::string(config.status().message()), HasSubstr("/nowhere/ilf.textproto"));
 }
 
+TEST(ReadConfigFileTest, AnEmptyFileLeavesEveryDefault) {
+  const auto config = ReadConfigFile("/dev/null");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->ByteSizeLong(), 0u);
+}
+
 TEST(ReadConfigFileTest, ADirectoryIsAnError) {
   const auto config = ReadConfigFile(ILF_SOURCE_DIR);
   ASSERT_FALSE(config.ok());
