@@ -27,7 +27,7 @@ void GenerateReactor::Run(Engine* engine, GenerationRequest request) {
   request_id_ = request.request_id;
   model_ = request.model;
   const auto stream = std::make_shared<GenerateStream>(
-      request.request_id, request.model,
+      request.request_id, request.model, request.deadline,
       GenerateStream::Parts{engine, this, environment_->observer, environment_->clock},
       environment_->stream_options);
   if (!environment_->registry->Add(request_id_, stream)) {

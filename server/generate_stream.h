@@ -49,7 +49,8 @@ class GenerateStream final : public EventSink {
     const Clock* clock;
   };
 
-  GenerateStream(std::string request_id, std::string model, const Parts& parts,
+  // `deadline` of the call.
+  GenerateStream(std::string request_id, std::string model, absl::Time deadline, const Parts& parts,
                  const GenerateStreamOptions& options);
 
   // What Engine::Submit answered; called once. An error ends the call.
@@ -60,7 +61,7 @@ class GenerateStream final : public EventSink {
 
   // The write under way has been accepted by the transport, or has failed: the client is gone.
   void WriteDone(bool ok) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The client, or Abort, ended the call.
+  // The client, its deadline, or Abort ended the call.
   void Cancelled() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Aborts the call if its client has not accepted a response for write_stall_timeout.
@@ -69,19 +70,21 @@ class GenerateStream final : public EventSink {
  private:
   void SendNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Abort() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status WhyCancelled() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string model_;
   Engine* const engine_;
   StreamObserver* const observer_;
   const Clock* const clock_;
   const absl::Duration write_stall_timeout_;
+  const absl::Time client_deadline_;  // from then on the client may end the call for lateness
 
   absl::Mutex mutex_;
   StreamTransport* transport_ ABSL_GUARDED_BY(mutex_);  // null once finished
   EventBuffer buffer_ ABSL_GUARDED_BY(mutex_);
   std::optional<RequestHandle> handle_ ABSL_GUARDED_BY(mutex_);
   std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);  // the engine's last word
-  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mutex_);  // why
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;
   v1::GenerateResponse outgoing_ ABSL_GUARDED_BY(mutex_);  // the response under way, while writing_

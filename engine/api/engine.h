@@ -44,9 +44,9 @@ class Engine {
   virtual absl::StatusOr<RequestHandle> Submit(GenerationRequest request,
                                                std::shared_ptr<EventSink> sink) = 0;
 
-  // Ends the request with CANCELLED; its images leave before the next step. No effect once it is
-  // done.
-  virtual void Cancel(RequestHandle request) = 0;
+  // Ends the request with `why`, an error: CANCELLED, or DEADLINE_EXCEEDED where that is what made
+  // the caller give up. Its images leave before the next step. No effect once it is done.
+  virtual void Cancel(RequestHandle request, const absl::Status& why) = 0;
 
   // How long a refused caller should wait before it tries again; > 0.
   virtual absl::Duration RetryDelay() const = 0;

@@ -55,9 +55,9 @@ absl::StatusOr<RequestHandle> PoolEngine::Submit(GenerationRequest request,
   return handle;
 }
 
-void PoolEngine::Cancel(RequestHandle request) {
+void PoolEngine::Cancel(RequestHandle request, const absl::Status& why) {
   const std::shared_ptr<RunningRequest> running = requests_.Find(request);
-  if (running != nullptr) running->End(absl::CancelledError("the request was cancelled"));
+  if (running != nullptr) running->End(why);
 }
 
 void PoolEngine::Drain(absl::Time deadline) {

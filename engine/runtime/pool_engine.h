@@ -48,7 +48,7 @@ class PoolEngine final : public Engine {
   const std::vector<ModelInfo>& Models() const override { return models_; }
   absl::StatusOr<RequestHandle> Submit(GenerationRequest request,
                                        std::shared_ptr<EventSink> sink) override;
-  void Cancel(RequestHandle request) override;
+  void Cancel(RequestHandle request, const absl::Status& why) override;
   absl::Duration RetryDelay() const override { return work_.RetryDelay(); }
   void Drain(absl::Time deadline) override;
   bool Healthy() const override { return work_.Healthy(); }

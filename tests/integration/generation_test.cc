@@ -212,6 +212,9 @@ TEST_F(GenerationTest, ADeadlineThatCannotBeMetEndsTheRequest) {
   EXPECT_EQ(ReadToEnd(client_.images->Generate(&context, EndlessRequest())).status.error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
   EXPECT_TRUE(Generate(client_, BagRequest()).status.ok());
+  EXPECT_EQ(MetricValue(server_->Metrics(),
+                        "ilf_requests_total{model=\"fashion-dit\",outcome=\"DEADLINE_EXCEEDED\"}"),
+            1);
 }
 
 TEST_F(GenerationTest, ASlowReaderMissesPreviewsButNoImageAndHoldsNobodyUp) {

@@ -155,7 +155,7 @@ TEST_F(EngineTest, ACancelledRequestIsGoneBeforeTheNextStep) {
   const Submitted a = Submit(TestRequest("a", 4, 2));
   const Submitted b = Submit(TestRequest("b", 2));
   engine_->RunOnce(0);
-  engine_->Cancel(a.handle);
+  engine_->Cancel(a.handle, absl::CancelledError());
   EXPECT_EQ(a.sink->status().code(), absl::StatusCode::kCancelled);
   RunUntilIdle();
   EXPECT_THAT(runners_[0]->batches(),
@@ -169,7 +169,7 @@ TEST_F(EngineTest, ACancelledRequestLeavesTheQueue) {
   options.admission.max_images = 2;
   Build(options);
   const Submitted a = Submit(TestRequest("a", 4, 2));
-  engine_->Cancel(a.handle);
+  engine_->Cancel(a.handle, absl::CancelledError());
   EXPECT_EQ(record().queue_length, 0);
   Submit(TestRequest("b", 1, 2));
   RunUntilIdle();
@@ -180,7 +180,7 @@ TEST_F(EngineTest, ARequestCancelledWhileItIsTakenUpNeverSteps) {
   Submitted a;
   Build({}, {{.begin =
                   [&](const std::string&) {
-                    engine_->Cancel(a.handle);
+                    engine_->Cancel(a.handle, absl::CancelledError());
                     return absl::OkStatus();
                   },
               .run = {},
@@ -206,7 +206,7 @@ TEST_F(EngineTest, ARequestCancelledBeforeItsDecodeIsNotDecoded) {
   const Submitted a = Submit(TestRequest("a", 1));
   engine_->RunOnce(0);
   ASSERT_EQ(executor_->pending(), 1);
-  engine_->Cancel(a.handle);
+  engine_->Cancel(a.handle, absl::CancelledError());
   executor_->RunAll();
   EXPECT_EQ(decodes, 0);
 }
@@ -215,8 +215,8 @@ TEST_F(EngineTest, CancellingWhatIsOverOrUnknownHasNoEffect) {
   Build({});
   const Submitted a = Submit(TestRequest("a", 1));
   RunUntilIdle();
-  engine_->Cancel(a.handle);
-  engine_->Cancel(a.handle + 1000);
+  engine_->Cancel(a.handle, absl::CancelledError());
+  engine_->Cancel(a.handle + 1000, absl::CancelledError());
   EXPECT_TRUE(a.sink->status().ok());
 }
 

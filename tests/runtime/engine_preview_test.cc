@@ -64,8 +64,8 @@ TEST_F(EnginePreviewTest, APreviewThatIsLateForItsImageIsDropped) {
   GenerationRequest two = WithPreviews("a", /*steps=*/2, /*every_n_steps=*/1);
   const Submitted a = Submit(two);
   engine_->RunOnce(0);
-  engine_->RunOnce(0);
-  engine_->Cancel(a.handle);
+  ASSERT_EQ(executor_->pending(), 1);
+  engine_->Cancel(a.handle, absl::CancelledError());
   executor_->RunAll();
   EXPECT_THAT(a.sink->PreviewSteps(), IsEmpty());
   EXPECT_EQ(record().previews_encoded, 0);

@@ -103,7 +103,7 @@ std::vector<Outcome> Client(Engine& engine, uint32_t seed, std::atomic<int>& ref
     }
     if (random() % 4 == 0) {
       if (random() % 2 == 0) std::this_thread::yield();
-      engine.Cancel(*handle);
+      engine.Cancel(*handle, absl::CancelledError());
     } else if (random() % 4 == 0) {
       EXPECT_TRUE(outcome.sink->AwaitDone());
     }

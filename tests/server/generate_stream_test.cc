@@ -37,12 +37,16 @@ class CancelRecorder final : public Engine {
   absl::StatusOr<RequestHandle> Submit(GenerationRequest, std::shared_ptr<EventSink>) override {
     return kHandle;
   }
-  void Cancel(RequestHandle request) override { cancelled.push_back(request); }
+  void Cancel(RequestHandle request, const absl::Status& why) override {
+    cancelled.push_back(request);
+    reasons.push_back(why.code());
+  }
   absl::Duration RetryDelay() const override { return absl::Seconds(1); }
   void Drain(absl::Time) override {}
   bool Healthy() const override { return true; }
 
   std::vector<RequestHandle> cancelled;
+  std::vector<absl::StatusCode> reasons;  // why, of each
 
  private:
   std::vector<ModelInfo> models_;
@@ -60,13 +64,17 @@ class GenerateStreamTest : public testing::Test {
     return event;
   }
 
+  std::shared_ptr<GenerateStream> MakeStream(absl::Time deadline) {
+    return std::make_shared<GenerateStream>(
+        "id", "model", deadline, GenerateStream::Parts{&engine_, &transport_, &observer_, &clock_},
+        GenerateStreamOptions{{.max_bytes = 1000, .max_chunk_bytes = 1000}, absl::Seconds(30)});
+  }
+
   FakeClock clock_;
   FakeTransport transport_;
   CancelRecorder engine_;
   RecordingStreamObserver observer_;
-  const std::shared_ptr<GenerateStream> stream_ = std::make_shared<GenerateStream>(
-      "id", "model", GenerateStream::Parts{&engine_, &transport_, &observer_, &clock_},
-      GenerateStreamOptions{{.max_bytes = 1000, .max_chunk_bytes = 1000}, absl::Seconds(30)});
+  const std::shared_ptr<GenerateStream> stream_ = MakeStream(absl::InfiniteFuture());
 };
 
 TEST_F(GenerateStreamTest, WritesOneResponseAtATime) {
@@ -110,6 +118,35 @@ TEST_F(GenerateStreamTest, CancellationReachesTheEngineAndFinishesOnlyAfterItsAn
   EXPECT_THAT(engine_.cancelled, ElementsAre(kHandle));
   EXPECT_THAT(transport_.finished, IsEmpty());
   stream_->OnDone(absl::CancelledError("cancelled"));
+  EXPECT_THAT(transport_.finished, ElementsAre(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GenerateStreamTest, ACallThatIsEndedAtItsDeadlineExceededIt) {
+  const auto stream = MakeStream(clock_.Now() + absl::Seconds(100));
+  stream->Submitted(kHandle);
+  // The client's clock is ahead of ours by what gRPC has rounded up.
+  clock_.Advance(absl::Seconds(99));
+  stream->Cancelled();
+  EXPECT_THAT(engine_.reasons, ElementsAre(absl::StatusCode::kDeadlineExceeded));
+  stream->OnDone(absl::DeadlineExceededError("late"));
+  EXPECT_THAT(transport_.finished, ElementsAre(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST_F(GenerateStreamTest, ACallThatIsEndedBeforeItsDeadlineIsCancelled) {
+  const auto stream = MakeStream(clock_.Now() + absl::Seconds(100));
+  stream->Submitted(kHandle);
+  clock_.Advance(absl::Seconds(97));
+  stream->Cancelled();
+  EXPECT_THAT(engine_.reasons, ElementsAre(absl::StatusCode::kCancelled));
+}
+
+TEST_F(GenerateStreamTest, WhatTheClientDidNotWaitForIsNoSuccess) {
+  stream_->Submitted(kHandle);
+  stream_->OnEvent(Image(10));
+  stream_->OnEvent(CompletedEvent{});
+  stream_->OnDone(absl::OkStatus());
+  stream_->Cancelled();
+  stream_->WriteDone(false);
   EXPECT_THAT(transport_.finished, ElementsAre(absl::StatusCode::kCancelled));
 }
 

@@ -61,14 +61,14 @@ absl::StatusOr<RequestHandle> ScriptedEngine::Submit(GenerationRequest request,
   return handle;
 }
 
-void ScriptedEngine::Cancel(RequestHandle request) {
+void ScriptedEngine::Cancel(RequestHandle request, const absl::Status& why) {
   const auto sink = TakeSink(request);
   if (sink == nullptr) return;
   {
     absl::MutexLock lock(&mutex_);
     ++cancelled_;
   }
-  sink->OnDone(absl::CancelledError("cancelled"));
+  sink->OnDone(why);
 }
 
 void ScriptedEngine::Drain(absl::Time deadline) {

@@ -13,7 +13,7 @@
 
 namespace ilf {
 
-// Thread-safe. A cancelled request ends with CANCELLED at once, Drain ends what is left with
+// Thread-safe. A cancelled request ends at once, Drain ends what is left with
 // UNAVAILABLE.
 class ScriptedEngine final : public Engine {
  public:
@@ -42,7 +42,7 @@ class ScriptedEngine final : public Engine {
   const std::vector<ModelInfo>& Models() const override { return models_; }
   absl::StatusOr<RequestHandle> Submit(GenerationRequest request,
                                        std::shared_ptr<EventSink> sink) override;
-  void Cancel(RequestHandle request) override;
+  void Cancel(RequestHandle request, const absl::Status& why) override;
   absl::Duration RetryDelay() const override { return absl::Milliseconds(1250); }
   // Waits for the running requests to end, or for `deadline`.
   void Drain(absl::Time deadline) override;
