@@ -19,9 +19,11 @@ void Worker::Join() {
 
 void Worker::Run() {
   runner_->PrepareThread();
-  while (!work_->Stopped()) {
+  bool stopped = false;
+  while (!stopped) {
+    stopped = work_->Stopped();  // before the last turn, which lets go of what has ended
     const uint64_t epoch = work_->Epoch();
-    if (!core_->RunOnce()) work_->AwaitEpochAfter(epoch);
+    if (!core_->RunOnce() && !stopped) work_->AwaitEpochAfter(epoch);
   }
 }
 
