@@ -110,9 +110,9 @@ void Server::Watch() {
     if (engine_ == nullptr || engine_->Healthy() == serving_) continue;
     serving_ = !serving_;
     if (serving_) {
-      spdlog::info("the engine answers again: SERVING");
+      spdlog::info("healthy again: SERVING");
     } else {
-      spdlog::error("a device does not answer: NOT_SERVING");
+      spdlog::error("a device does not answer, or fails at every step: NOT_SERVING");
     }
     SetServing(serving_);
   }

@@ -56,7 +56,8 @@ class Engine {
   // in the same way, and waits for the steps that are under way.
   virtual void Drain(absl::Time deadline) = 0;
 
-  // False while a device has not answered for longer than the watchdog allows.
+  // False while a device has not answered for longer than the watchdog allows, or has failed too
+  // many times in a row.
   virtual bool Healthy() const = 0;
 };
 

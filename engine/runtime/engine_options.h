@@ -26,6 +26,12 @@ struct EngineOptions {
   WorkerOptions worker;
   // A worker whose device has not answered for so long makes the engine unhealthy.
   absl::Duration watchdog_timeout = absl::Minutes(2);
+  // A worker whose device has failed so many times in a row, at steps or at images to begin, makes
+  // the engine unhealthy for as long as it rests. It leaves the images to the others meanwhile, and
+  // then takes one at a time until a step succeeds. What does not fit into memory does not count:
+  // that is the request's size.
+  int max_failures = 3;
+  absl::Duration failure_rest = absl::Seconds(30);
 };
 
 }  // namespace ilf

@@ -69,8 +69,9 @@ absl::Duration WorkQueue::RetryDelay() const {
 bool WorkQueue::Healthy() const {
   const absl::Time now = clock_->Now();
   absl::MutexLock lock(&mutex_);
-  return std::none_of(workers_.begin(), workers_.end(),
-                      [&](const Worker& worker) { return Stuck(worker, now); });
+  return std::none_of(workers_.begin(), workers_.end(), [&](const Worker& worker) {
+    return Stuck(worker, now) || now < worker.rests_until;
+  });
 }
 
 std::optional<TakenImage> WorkQueue::Take(int worker) {
@@ -122,10 +123,20 @@ void WorkQueue::CallEnded(int worker) {
   workers_[worker].call_began = absl::InfiniteFuture();
 }
 
-void WorkQueue::AddStep(const std::vector<absl::string_view>& cost_keys, int rows,
+void WorkQueue::AddFailure(int worker) {
+  const absl::Time now = clock_->Now();
+  absl::MutexLock lock(&mutex_);
+  Worker& failed = workers_[worker];
+  ++failed.failures;
+  if (Failing(failed)) failed.rests_until = now + options_.failure_rest;
+}
+
+void WorkQueue::AddStep(int worker, const std::vector<absl::string_view>& cost_keys, int rows,
                         absl::Duration took) {
   const absl::Time now = clock_->Now();
   absl::MutexLock lock(&mutex_);
+  workers_[worker].failures = 0;
+  workers_[worker].rests_until = absl::InfinitePast();
   for (const absl::string_view key : cost_keys) costs_.AddStep(key, rows, took, now);
 }
 
@@ -173,17 +184,21 @@ bool WorkQueue::Stuck(const Worker& worker, absl::Time now) const {
   return now - worker.call_began > options_.watchdog_timeout;
 }
 
-// All images that wait or run, divided by the workers that answer. An idle worker always has a
-// share while an image waits; what one worker leaves to the others, they take after their current
-// step.
+// All images that wait or run, divided by the workers that answer and do not fail. An idle worker
+// always has a share while an image waits; what one worker leaves to the others, they take after
+// their current step.
 int WorkQueue::FairShare(int worker, absl::Time now) const {
   int images = queue_.images();
   int sharers = 0;
   for (size_t i = 0; i < workers_.size(); ++i) {
-    if (static_cast<int>(i) != worker && Stuck(workers_[i], now)) continue;
-    images += workers_[i].active;
+    const Worker& other = workers_[i];
+    if (static_cast<int>(i) != worker && (Stuck(other, now) || Failing(other))) continue;
+    images += other.active;
     ++sharers;
   }
+  const Worker& self = workers_[worker];
+  // Alone, it goes on: an error at once is better than an answer that never comes.
+  if (Failing(self) && sharers > 1) return now < self.rests_until ? 0 : 1;
   return std::min((images + sharers - 1) / sharers, options_.worker.max_active_images);
 }
 

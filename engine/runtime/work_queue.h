@@ -58,8 +58,12 @@ class WorkQueue {
   void CallBegan(int worker);
   void CallEnded(int worker);
 
-  // Measurements for the estimates; see CostModel.
-  void AddStep(const std::vector<absl::string_view>& cost_keys, int rows, absl::Duration took);
+  // The worker's device has failed; see EngineOptions::max_failures.
+  void AddFailure(int worker);
+
+  // Measurements for the estimates; see CostModel. A step ends the worker's failures in a row.
+  void AddStep(int worker, const std::vector<absl::string_view>& cost_keys, int rows,
+               absl::Duration took);
   void AddDecode(absl::string_view cost_key, absl::Duration took);
   void AddRun(absl::Duration took);
 
@@ -76,9 +80,12 @@ class WorkQueue {
   struct Worker {
     int active = 0;
     absl::Time call_began = absl::InfiniteFuture();
+    int failures = 0;  // in a row
+    absl::Time rests_until = absl::InfinitePast();
   };
 
   bool Stuck(const Worker& worker, absl::Time now) const;
+  bool Failing(const Worker& worker) const { return worker.failures >= options_.max_failures; }
   int FairShare(int worker, absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   PoolLoad Load(absl::Time now) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

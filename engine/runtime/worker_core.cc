@@ -97,6 +97,7 @@ void WorkerCore::Begin(const TakenImage& taken) {
   if (!state.ok()) {
     spdlog::error("worker {}: request {} cannot begin: {}", index_, request.request().request_id,
                   state.status().ToString());
+    NoteFailure(state.status());
     parts_.work->Left(index_);
     taken.request->End(state.status());
     return;
@@ -147,7 +148,7 @@ void WorkerCore::AfterStep(absl::Span<const ImageId> ids, int rows, absl::Durati
   for (const ImageId id : ids) cost_keys.push_back(slots_[id].request->cost_key());
   std::sort(cost_keys.begin(), cost_keys.end());
   cost_keys.erase(std::unique(cost_keys.begin(), cost_keys.end()), cost_keys.end());
-  parts_.work->AddStep(cost_keys, rows, took);
+  parts_.work->AddStep(index_, cost_keys, rows, took);
   parts_.observer->StepDone({index_, slots_[ids.front()].request->request().model,
                              static_cast<int>(ids.size()), rows, took});
   for (const ImageId id : ids) Advance(id);
@@ -168,7 +169,12 @@ void WorkerCore::Advance(ImageId id) {
 
 void WorkerCore::AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status) {
   spdlog::error("worker {}: a step of {} images failed: {}", index_, ids.size(), status.ToString());
+  NoteFailure(status);
   for (const ImageId id : ids) Release(id).request->End(status);
+}
+
+void WorkerCore::NoteFailure(const absl::Status& status) {
+  if (!absl::IsResourceExhausted(status)) parts_.work->AddFailure(index_);
 }
 
 ActiveImage WorkerCore::Release(ImageId id) {

@@ -50,6 +50,7 @@ class WorkerCore {
   absl::Status CallRun(absl::Span<const ImageId> ids);
   void AfterStep(absl::Span<const ImageId> ids, int rows, absl::Duration took);
   void AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status);
+  void NoteFailure(const absl::Status& status);
   void Advance(ImageId id);
   ActiveImage Release(ImageId id);
 

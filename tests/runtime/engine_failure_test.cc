@@ -153,6 +153,84 @@ TEST_F(EngineFailureTest, AFailedDecodeEndsItsRequest) {
   EXPECT_THAT(a.sink->EventsOf<CompletedEvent>(), IsEmpty());
 }
 
+class FailingDeviceTest : public EngineTest {
+ protected:
+  // Worker 0 fails at every step while `broken_`; the other `healthy` ones work.
+  void BuildBroken(int healthy) {
+    std::vector<FakeStepRunner::Hooks> hooks(1 + healthy);
+    hooks[0] = OnRun([this](const FakeBatch&) {
+      return broken_ ? absl::InternalError("bad device") : absl::OkStatus();
+    });
+    Build({}, std::move(hooks));
+  }
+
+  // Whether one request after the other, so many of them, went well.
+  std::vector<bool> Succeed(int requests) {
+    std::vector<bool> results;
+    for (int i = 0; i < requests; ++i) {
+      const Submitted submitted = Submit(TestRequest("r", 1));
+      RunUntilIdle();
+      results.push_back(submitted.sink->status().ok());
+    }
+    return results;
+  }
+
+  bool broken_ = true;
+};
+
+TEST_F(FailingDeviceTest, LeavesTheImagesToTheOthersExceptOneAfterEachRest) {
+  BuildBroken(/*healthy=*/1);
+  EXPECT_THAT(Succeed(6), ElementsAre(false, false, false, true, true, true));
+  clock_.Advance(EngineOptions().failure_rest);
+  EXPECT_THAT(Succeed(3), ElementsAre(false, true, true));
+  clock_.Advance(EngineOptions().failure_rest);
+  broken_ = false;
+  EXPECT_THAT(Succeed(2), ElementsAre(true, true));
+  EXPECT_THAT(runners_[0]->batches(), SizeIs(2));
+}
+
+TEST_F(FailingDeviceTest, MakesTheEngineUnhealthyUntilItHasRested) {
+  BuildBroken(/*healthy=*/1);
+  Succeed(2);
+  EXPECT_TRUE(engine_->Healthy());
+  Succeed(1);
+  EXPECT_FALSE(engine_->Healthy());
+  clock_.Advance(EngineOptions().failure_rest);
+  EXPECT_TRUE(engine_->Healthy());
+  Succeed(1);
+  EXPECT_FALSE(engine_->Healthy());
+}
+
+TEST_F(FailingDeviceTest, IsWellAgainAfterOneGoodStep) {
+  BuildBroken(/*healthy=*/0);
+  Succeed(3);
+  EXPECT_FALSE(engine_->Healthy());
+  broken_ = false;
+  Succeed(1);
+  EXPECT_TRUE(engine_->Healthy());
+  broken_ = true;
+  Succeed(2);
+  EXPECT_TRUE(engine_->Healthy());
+}
+
+TEST_F(FailingDeviceTest, FailsAtOnceWhereThereIsNoOther) {
+  BuildBroken(/*healthy=*/0);
+  EXPECT_THAT(Succeed(5), ElementsAre(false, false, false, false, false));
+}
+
+TEST_F(FailingDeviceTest, CountsImagesThatCannotBegin) {
+  FakeStepRunner::Hooks hooks;
+  hooks.begin = [](const std::string&) { return absl::InternalError("device lost"); };
+  Build({}, {hooks, {}});
+  EXPECT_THAT(Succeed(4), ElementsAre(false, false, false, true));
+}
+
+TEST_F(FailingDeviceTest, IsNotOneThatIsAskedForTooMuchMemory) {
+  Build({}, {OnRun([](const FakeBatch&) { return absl::ResourceExhaustedError("too large"); })});
+  EXPECT_THAT(Succeed(4), ElementsAre(false, false, false, false));
+  EXPECT_TRUE(engine_->Healthy());
+}
+
 TEST_F(EngineFailureTest, AStuckStepMakesTheEngineUnhealthyUntilItReturns) {
   EngineOptions options;
   options.watchdog_timeout = absl::Seconds(30);
