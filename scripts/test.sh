@@ -12,6 +12,11 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 readonly ASAN_FOLDERS=(checkpoint fuzz server)
 
+if [[ ${1:-} == -h || ${1:-} == --help ]]; then
+  show_help
+  exit
+fi
+
 run_tests() {
   local preset=$1
   shift
