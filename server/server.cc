@@ -4,7 +4,6 @@
 #include <exception>
 
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
-#include "grpcpp/health_check_service_interface.h"
 #include "server/limits.h"
 #include "server/listen_address.h"
 #include "server/version.h"
@@ -40,7 +39,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
 Server::Server(const ServerOptions& options, const Clock* clock)
     : watch_interval_(std::min(absl::Seconds(1), options.write_stall_timeout / 4)),
       metrics_(Version()),
-      service_(StreamOptions(options), &metrics_, clock) {}
+      service_(StreamOptions(options), &metrics_, clock),
+      health_({"", v1::ImageGenerationService::service_full_name()}) {}
 
 Server::~Server() {
   {
@@ -65,12 +65,12 @@ absl::Status Server::OpenMetrics(const std::string& address) {
 }
 
 absl::Status Server::OpenGrpc(const std::string& address) {
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
   builder.RegisterService(&service_);
+  builder.RegisterService(&health_);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
   // Otherwise two servers could share a port without knowing.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -82,15 +82,12 @@ absl::Status Server::OpenGrpc(const std::string& address) {
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr || port == 0) return ListenError(address);
   address_ = WithPort(address, port);
-  SetServing(false);
   return absl::OkStatus();
 }
 
 void Server::SetServing(bool serving) {
   metrics_.Serving(serving);
-  grpc::HealthCheckServiceInterface* const health = grpc_server_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus(v1::ImageGenerationService::service_full_name(), serving);
+  health_.SetServing(serving);
 }
 
 void Server::Serve(Engine* engine) {

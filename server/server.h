@@ -19,6 +19,7 @@
 #include "grpcpp/grpcpp.h"
 #include "prometheus/exposer.h"
 #include "server/generation_service.h"
+#include "server/health_service.h"
 #include "server/metrics.h"
 #include "server/server_options.h"
 
@@ -64,6 +65,7 @@ class Server {
   ServerMetrics metrics_;
   GenerationService service_;
   std::string address_;
+  HealthService health_;
   std::string metrics_address_;
   std::unique_ptr<prometheus::Exposer> exposer_;
   std::unique_ptr<grpc::Server> grpc_server_;

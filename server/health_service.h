@@ -1,0 +1,44 @@
+// grpc.health.v1.Health. gRPC's own says SERVING from its first moment on; this one says
+// NOT_SERVING until it is told otherwise.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "grpcpp/grpcpp.h"
+
+namespace ilf {
+
+// Thread-safe. Outlives the calls, as gRPC asks of every service.
+class HealthService final : public grpc::health::v1::Health::CallbackService {
+ public:
+  // Answers for these services, which share one health; of others it says that it knows none.
+  explicit HealthService(std::set<std::string> services) : services_(std::move(services)) {}
+
+  void SetServing(bool serving) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const grpc::health::v1::HealthCheckRequest* request,
+                                  grpc::health::v1::HealthCheckResponse* response) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  grpc::ServerWriteReactor<grpc::health::v1::HealthCheckResponse>* Watch(
+      grpc::CallbackServerContext* context,
+      const grpc::health::v1::HealthCheckRequest* request) override ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  using ServingStatus = grpc::health::v1::HealthCheckResponse::ServingStatus;
+  class Watcher;
+
+  ServingStatus Status(bool known) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::set<std::string> services_;
+  absl::Mutex mutex_;
+  bool serving_ ABSL_GUARDED_BY(mutex_) = false;
+  std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace ilf
