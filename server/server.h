@@ -45,7 +45,8 @@ class Server {
   // For the engine to report to; lives as long as the server.
   Observer* observer() { return &metrics_; }
 
-  // Passes requests to `engine`, which outlives the server, and reports its health. Called once.
+  // Passes requests to `engine`, and reports its health. It lives until Drain has returned; without
+  // Drain, longer than the server. Called once.
   void Serve(Engine* engine);
 
   // NOT_SERVING, refuses what is new, waits for what runs until `deadline`, ends the rest, and
@@ -64,8 +65,8 @@ class Server {
   const absl::Duration watch_interval_;
   ServerMetrics metrics_;
   GenerationService service_;
-  std::string address_;
   HealthService health_;
+  std::string address_;
   std::string metrics_address_;
   std::unique_ptr<prometheus::Exposer> exposer_;
   std::unique_ptr<grpc::Server> grpc_server_;
