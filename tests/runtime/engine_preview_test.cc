@@ -59,10 +59,9 @@ TEST_F(EnginePreviewTest, ASlowEncoderHasOnePreviewOfAnImageToDo) {
   EXPECT_THAT(a.sink->PreviewSteps(), ElementsAre(1, 5));
 }
 
-TEST_F(EnginePreviewTest, APreviewThatIsLateForItsImageIsDropped) {
+TEST_F(EnginePreviewTest, ThoseOfACancelledRequestAreNotEncoded) {
   Build({});
-  GenerationRequest two = WithPreviews("a", /*steps=*/2, /*every_n_steps=*/1);
-  const Submitted a = Submit(two);
+  const Submitted a = Submit(WithPreviews("a", /*steps=*/2, /*every_n_steps=*/1));
   engine_->RunOnce(0);
   ASSERT_EQ(executor_->pending(), 1);
   engine_->Cancel(a.handle, absl::CancelledError());
