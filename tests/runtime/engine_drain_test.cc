@@ -49,7 +49,6 @@ TEST_F(EngineDrainTest, WhatRunsAndWhatWaitsIsFinished) {
     return absl::OkStatus();
   };
   EngineParts parts;
-  parts.models = {TestModel()};
   parts.runners.push_back(std::make_unique<FakeStepRunner>(hooks));
   parts.executor = std::make_unique<ThreadPool>(1);
   parts.clock = SystemClock();

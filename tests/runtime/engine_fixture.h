@@ -28,7 +28,6 @@ class EngineTest : public ::testing::Test {
   // One worker for each element of `hooks`.
   void Build(const EngineOptions& options, std::vector<FakeStepRunner::Hooks> hooks = {{}}) {
     EngineParts parts;
-    parts.models = {TestModel()};
     for (FakeStepRunner::Hooks& worker_hooks : hooks) {
       auto runner = std::make_unique<FakeStepRunner>(std::move(worker_hooks));
       runners_.push_back(runner.get());

@@ -57,7 +57,6 @@ std::unique_ptr<Engine> MakeUnluckyEngine(int workers, Misfortune* misfortune, O
   hooks.run = [=](const FakeBatch&) { return misfortune->Strike(); };
   hooks.encode_preview = [=] { return misfortune->Strike(); };
   EngineParts parts;
-  parts.models = {TestModel()};
   for (int i = 0; i < workers; ++i) {
     parts.runners.push_back(std::make_unique<FakeStepRunner>(hooks));
   }
@@ -68,8 +67,8 @@ std::unique_ptr<Engine> MakeUnluckyEngine(int workers, Misfortune* misfortune, O
   options.admission.max_images = 24;
   options.worker.max_active_images = 6;
   options.worker.max_finishing_images = 6;
-  options.failure_rest = absl::ZeroDuration();  // bad luck is no bad device
   options.batching.max_batch_rows = 8;
+  options.failure_rest = absl::ZeroDuration();  // bad luck is no bad device
   return MakeEngine(options, std::move(parts));
 }
 

@@ -16,20 +16,4 @@ GenerationRequest TestRequest(std::string id, int steps, int image_count) {
   return request;
 }
 
-ModelInfo TestModel() {
-  ModelInfo model;
-  model.name = "fake";
-  model.architecture = "DiT";
-  model.dtype = "float32";
-  model.accepts_labels = true;
-  model.labels = {"T-shirt, top", "trouser"};
-  model.default_size = {64, 64};
-  model.sizes = {{64, 64}, {128, 128}};
-  model.default_steps = 4;
-  model.max_steps = 1000;
-  model.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m};
-  model.blocks = 28;
-  return model;
-}
-
 }  // namespace ilf

@@ -4,15 +4,11 @@
 #include <string>
 
 #include "engine/api/generation.h"
-#include "engine/api/model_info.h"
 
 namespace ilf {
 
 // One 64x64 image of class 0 of model "fake" in `steps` steps without guidance (one row), no
 // previews.
 GenerationRequest TestRequest(std::string id, int steps = 4, int image_count = 1);
-
-// The model that TestRequest names.
-ModelInfo TestModel();
 
 }  // namespace ilf
