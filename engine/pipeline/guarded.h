@@ -8,6 +8,7 @@
 #include <c10/util/Exception.h>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
@@ -27,7 +28,11 @@ auto Guarded(Call call, absl::string_view where = "") -> decltype(call()) {
   } catch (const std::bad_alloc& error) {
     return absl::ResourceExhaustedError(line("out of memory"));
   } catch (const c10::Error& error) {
-    return absl::InternalError(line(error.what_without_backtrace()));
+    // The CPU's allocator has no exception of its own.
+    const std::string what = error.what_without_backtrace();
+    const bool no_memory = absl::StrContains(what, "DefaultCPUAllocator");
+    return absl::Status(
+        no_memory ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal, line(what));
   } catch (const std::exception& error) {
     return absl::InternalError(line(error.what()));
   }
