@@ -14,6 +14,7 @@ import io
 import os
 import pathlib
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -136,6 +137,9 @@ def measure_all(args, server, diffusers):
             shares.append(cpu / (seconds * args.threads))
             for name, taken in results.items():
                 rates.setdefault((name, concurrency), []).append(images / taken)
+        print(f"{'' if keep else 'warm-up: '}{concurrency} requests: " +
+              ", ".join(f"{name} {images / taken:.2f}/s" for name, taken in results.items()),
+              file=sys.stderr, flush=True)
 
     for concurrency in args.concurrency:
         turn(concurrency, keep=False)

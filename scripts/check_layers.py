@@ -29,6 +29,8 @@ LAYERS = {
     "engine/runtime": ["engine/api", "engine/base", "engine/batching"],
     "engine/training": ["engine/base", "engine/checkpoint", "engine/text", "engine/image",
                         "engine/model", "engine/sampling", "engine/pipeline"],
+    "engine/evaluation": ["engine/base", "engine/checkpoint", "engine/image", "engine/model",
+                          "engine/sampling", "engine/pipeline", "engine/training"],
 }
 ENGINE = [folder for folder in LAYERS if folder.startswith("engine/")]
 LAYERS["tools"] = ENGINE
@@ -45,6 +47,7 @@ EXCEPTIONS = {
     "server/main.cc": ["engine/runtime/create_engine.h"],
     "engine/runtime/create_engine.cc": ["engine/pipeline"],
     "tests/pipeline/batch_invariance_test.cc": ["engine/training/initial_weights.h"],
+    "tests/pipeline/feedback_serving_test.cc": ["engine/training"],
     "tests/pipeline/denoiser_test.cc": ["engine/training/initial_weights.h"],
     "tests/sampling/diffusers_parity_test.cc": ["engine/checkpoint"],
 }
@@ -52,7 +55,8 @@ EXCEPTIONS = {
 # First path component of an include -> the folders that may use the library. The tests of a folder may use
 # what the folder may.
 TORCH_FOLDERS = ["engine/checkpoint", "engine/image", "engine/model", "engine/sampling",
-                 "engine/pipeline", "engine/training", "tools", "benchmarks", "tests/testing"]
+                 "engine/pipeline", "engine/training", "engine/evaluation", "tools", "benchmarks",
+                 "tests/testing"]
 PROTOBUF_FOLDERS = ["proto", "server", "client", "benchmarks", "tests/integration"]
 LIBRARIES = {
     "torch": TORCH_FOLDERS,

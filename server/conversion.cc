@@ -101,6 +101,7 @@ class EventConverter {
     proto->set_width(event.image.width);
     proto->set_height(event.image.height);
     proto->set_steps(event.steps);
+    proto->set_feedback_steps(event.feedback_steps);
     proto->set_block_evaluations(event.block_evaluations);
     proto->set_plain_block_evaluations(event.plain_block_evaluations);
     *proto->mutable_timings() = TimingsToProto(event.timings);
@@ -118,19 +119,6 @@ std::optional<Solver> FromProto(v1::Solver solver) {
       return Solver::kDdim;
     case v1::SOLVER_DPM_SOLVER_PP_2M:
       return Solver::kDpmSolverPp2m;
-    default:
-      return std::nullopt;
-  }
-}
-
-std::optional<Acceleration> FromProto(v1::Acceleration acceleration) {
-  switch (acceleration) {
-    case v1::ACCELERATION_AUTO:
-      return Acceleration::kAuto;
-    case v1::ACCELERATION_OFF:
-      return Acceleration::kOff;
-    case v1::ACCELERATION_FEEDBACK:
-      return Acceleration::kFeedback;
     default:
       return std::nullopt;
   }
@@ -195,7 +183,16 @@ v1::Model ToProto(const ModelInfo& model) {
   proto.set_default_guidance_scale(model.default_guidance_scale);
   proto.set_default_solver(ToProto(model.default_solver));
   for (Solver solver : model.solvers) proto.add_solvers(ToProto(solver));
-  proto.set_has_feedback(model.has_feedback);
+  for (const FeedbackPlanInfo& plan : model.feedback_plans) {
+    v1::FeedbackPlan& added = *proto.add_feedback_plans();
+    added.set_steps(plan.steps);
+    added.set_solver(ToProto(plan.solver));
+    added.set_feedback_steps(plan.feedback_steps);
+    added.set_block_evaluations(plan.block_evaluations);
+    added.set_equivalent_steps(plan.equivalent_steps);
+    added.set_min_guidance_scale(plan.min_guidance_scale);
+    added.set_max_guidance_scale(plan.max_guidance_scale);
+  }
   proto.set_block_count(model.blocks);
   return proto;
 }

@@ -13,7 +13,6 @@ namespace ilf {
 
 // nullopt for UNSPECIFIED and for values that this server does not know.
 std::optional<Solver> FromProto(v1::Solver solver);
-std::optional<Acceleration> FromProto(v1::Acceleration acceleration);
 std::optional<ImageFormat> FromProto(v1::ImageFormat format);
 std::optional<Priority> FromProto(v1::Priority priority);
 

@@ -83,7 +83,7 @@ class GenerateStream final : public EventSink {
   StreamTransport* transport_ ABSL_GUARDED_BY(mutex_);  // null once finished
   EventBuffer buffer_ ABSL_GUARDED_BY(mutex_);
   std::optional<RequestHandle> handle_ ABSL_GUARDED_BY(mutex_);
-  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);  // the engine's last word
+  std::optional<absl::Status> end_ ABSL_GUARDED_BY(mutex_);        // the engine's last word
   std::optional<absl::Status> cancelled_ ABSL_GUARDED_BY(mutex_);  // why
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
   bool writing_ ABSL_GUARDED_BY(mutex_) = false;

@@ -1,5 +1,7 @@
 #include "server/metrics.h"
 
+#include <algorithm>
+
 #include "server/error_details.h"
 
 namespace ilf {
@@ -46,6 +48,8 @@ ServerMetrics::ServerMetrics(const std::string& version)
       active_images_(AddGauges("ilf_active_images", "Images that a worker has under way")),
       step_seconds_(AddHistograms("ilf_step_seconds", "Time of one step of a batch")),
       batch_rows_(AddHistograms("ilf_batch_rows", "Transformer rows of one step of a batch")),
+      feedback_rows_(AddCounters("ilf_feedback_rows_total",
+                                 "Transformer rows that ran Inner Loop Feedback, by step")),
       step_failures_(AddCounters("ilf_step_failures_total", "Steps that failed, by status code")),
       worker_busy_seconds_(
           AddCounters("ilf_worker_busy_seconds_total", "Time that a worker spent on its images")),
@@ -56,7 +60,10 @@ ServerMetrics::ServerMetrics(const std::string& version)
                                      "Transformer blocks run for finished images, per row")),
       plain_block_evaluations_(
           AddCounters("ilf_plain_block_evaluations_total",
-                      "Transformer blocks that plain passes would have run for these images")),
+                      "Transformer blocks that plain sampling of the same quality would have run")),
+      block_evaluations_saved_(AddCounters(
+          "ilf_block_evaluations_saved_total",
+          "Transformer blocks that feedback saved against plain sampling of the same quality")),
       previews_encoded_(AddCounters("ilf_previews_encoded_total", "Previews made")),
       previews_skipped_(
           AddCounters("ilf_previews_skipped_total",
@@ -96,6 +103,7 @@ void ServerMetrics::StepDone(const StepReport& report) {
                                      {"worker", WorkerLabel(report.worker)}};
   step_seconds_.Add(labels, SecondsBuckets()).Observe(absl::ToDoubleSeconds(report.duration));
   batch_rows_.Add(labels, RowsBuckets()).Observe(report.rows);
+  feedback_rows_.Add(labels).Increment(report.feedback_rows);
 }
 
 void ServerMetrics::StepFailed(int worker, absl::StatusCode code) {
@@ -113,6 +121,8 @@ void ServerMetrics::ImageDone(const std::string& model, int64_t block_evaluation
   images_.Add(labels).Increment();
   block_evaluations_.Add(labels).Increment(static_cast<double>(block_evaluations));
   plain_block_evaluations_.Add(labels).Increment(static_cast<double>(plain_block_evaluations));
+  block_evaluations_saved_.Add(labels).Increment(
+      static_cast<double>(std::max<int64_t>(0, plain_block_evaluations - block_evaluations)));
 }
 
 void ServerMetrics::PreviewEncoded(const std::string& model) {

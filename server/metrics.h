@@ -65,12 +65,14 @@ class ServerMetrics final : public Observer, public StreamObserver {
   Gauges& active_images_;
   Histograms& step_seconds_;
   Histograms& batch_rows_;
+  Counters& feedback_rows_;
   Counters& step_failures_;
   Counters& worker_busy_seconds_;
   Histograms& first_preview_seconds_;
   Counters& images_;
   Counters& block_evaluations_;
   Counters& plain_block_evaluations_;
+  Counters& block_evaluations_saved_;
   Counters& previews_encoded_;
   Counters& previews_skipped_;
   Counters& previews_sent_;

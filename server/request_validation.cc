@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -43,12 +44,11 @@ class Validator {
     CheckRequestId(choices.request_id);
     CheckCondition();
     CheckSize();
-    result_.steps = IntOr("steps", request_.steps(), model_.max_steps, model_.default_steps);
     CheckGuidanceScale();
     result_.seed = request_.has_seed() ? request_.seed() : choices.seed;
     result_.image_count = IntOr("image_count", request_.image_count(), limits_.max_image_count, 1);
     CheckSolver();
-    CheckAcceleration();
+    CheckStepsAndAcceleration();
     CheckPreview();
     result_.format = EnumOr("output_format", request_.output_format(), v1::ImageFormat_IsValid,
                             ImageFormat::kPng);
@@ -218,11 +218,43 @@ class Validator {
            absl::StrCat("does not run with solver ", SolverName(result_.solver)));
   }
 
-  void CheckAcceleration() {
-    result_.acceleration = EnumOr("acceleration", request_.acceleration(), v1::Acceleration_IsValid,
-                                  Acceleration::kAuto);
-    if (result_.acceleration != Acceleration::kFeedback || model_.has_feedback) return;
-    Refuse("acceleration", "FEEDBACK_NOT_SUPPORTED", "has no feedback module");
+  // Which plan runs: the model's feedback plan for the steps and the solver where there is one and
+  // the caller agrees, else a plain one.
+  void CheckStepsAndAcceleration() {
+    const v1::Acceleration wanted = request_.acceleration();
+    if (!v1::Acceleration_IsValid(wanted)) {
+      Violation("acceleration", absl::StrCat("unknown value ", static_cast<int>(wanted)));
+    }
+    const bool required = wanted == v1::ACCELERATION_FEEDBACK;
+    const int default_steps = required && !model_.feedback_plans.empty()
+                                  ? model_.feedback_plans.front().steps
+                                  : model_.default_steps;
+    result_.steps = IntOr("steps", request_.steps(), model_.max_steps, default_steps);
+    if (wanted == v1::ACCELERATION_OFF) return;
+
+    const bool any_solver = request_.solver() == v1::SOLVER_UNSPECIFIED;
+    const FeedbackPlanInfo* plan = FindFeedbackPlan(
+        model_, result_.steps, any_solver ? std::nullopt : std::optional(result_.solver),
+        result_.guidance_scale);
+    if (plan != nullptr && (required || plan->Covers(result_.guidance_scale))) {
+      result_.acceleration = Acceleration::kFeedback;
+      result_.solver = plan->solver;
+    } else if (required) {
+      RefuseFeedback();
+    }
+  }
+
+  void RefuseFeedback() {
+    if (model_.feedback_plans.empty()) {
+      Refuse("acceleration", "FEEDBACK_NOT_SUPPORTED", "has no feedback module");
+      return;
+    }
+    const auto format = [](std::string* out, const FeedbackPlanInfo& plan) {
+      absl::StrAppend(out, plan.steps, " steps with ", SolverName(plan.solver));
+    };
+    Refuse("acceleration", "FEEDBACK_PLAN_NOT_FOUND",
+           absl::StrCat("has feedback plans for ", List(model_.feedback_plans, format),
+                        ", not for ", result_.steps, " steps with ", SolverName(result_.solver)));
   }
 
   void CheckPreview() {

@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -11,11 +12,16 @@
 
 #include "absl/status/status.h"
 #include "engine/base/status_macros.h"
+#include "engine/evaluation/classifier_trainer.h"
 #include "engine/pipeline/load_models.h"
 #include "engine/training/base_trainer.h"
+#include "engine/training/feedback_trainer.h"
 #include "engine/training/vae_trainer.h"
+#include "tools/plan_command.h"
 
 namespace {
+
+constexpr int64_t kMostSteps = 1'000'000'000;
 
 std::atomic<bool> stop_requested{false};
 
@@ -33,13 +39,17 @@ struct CommonFlags {
   int threads = 0;
 };
 
-void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
-  app.add_option("--data", flags.data, "Image folder with metadata.jsonl")->required();
+CLI::Option* AddCommonFlags(CLI::App& app, CommonFlags& flags) {
+  CLI::Option* data = app.add_option("--data", flags.data, "Image folder with metadata.jsonl");
   app.add_option("--model", flags.loop.output,
                  "Model directory to write; the run's state goes to its folder training/")
       ->required();
-  app.add_option("--steps", flags.loop.steps, "Optimizer steps in all")->capture_default_str();
-  app.add_option("--batch_size", flags.loop.batch_size, "Pictures a step")->capture_default_str();
+  app.add_option("--steps", flags.loop.steps, "Optimizer steps in all")
+      ->check(CLI::Range(int64_t{1}, kMostSteps))
+      ->capture_default_str();
+  app.add_option("--batch_size", flags.loop.batch_size, "Pictures a step")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}))
+      ->capture_default_str();
   app.add_option("--learning_rate", flags.loop.learning_rate, "Peak of the cosine schedule")
       ->capture_default_str();
   app.add_option("--warmup_steps", flags.loop.warmup_steps, "Steps of linear warm-up")
@@ -52,8 +62,10 @@ void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
                "bfloat16 autocast (default: where the hardware is fast at it)");
   app.add_option("--checkpoint_every", flags.loop.checkpoint_every,
                  "Steps between checkpoints with a sample sheet")
+      ->check(CLI::Range(int64_t{1}, kMostSteps))
       ->capture_default_str();
   app.add_option("--log_every", flags.loop.log_every, "Steps between lines of the loss log")
+      ->check(CLI::Range(int64_t{1}, kMostSteps))
       ->capture_default_str();
   app.add_option("--seed", flags.loop.seed, "Seed of weights, order and noise")
       ->capture_default_str();
@@ -65,6 +77,7 @@ void AddCommonFlags(CLI::App& app, CommonFlags& flags) {
   app.add_option("--save_dtype", flags.save_dtype, "Type of the weights in the model directory")
       ->check(CLI::IsMember({"float32", "float16", "bfloat16"}))
       ->capture_default_str();
+  return data;
 }
 
 absl::Status Resolve(CommonFlags& flags) {
@@ -98,7 +111,8 @@ void AddVaeFlags(CLI::App& app, ilf::VaeTrainingOptions& options) {
 void AddBaseFlags(CLI::App& app, ilf::BaseTrainingOptions& options) {
   app.add_option("--image_size", options.image_size, "Side of the pictures in pixels")
       ->capture_default_str();
-  app.add_option("--layers", options.config.num_layers, "Transformer blocks")->capture_default_str();
+  app.add_option("--layers", options.config.num_layers, "Transformer blocks")
+      ->capture_default_str();
   app.add_option("--heads", options.config.num_attention_heads, "Attention heads")
       ->capture_default_str();
   app.add_option("--head_dim", options.config.attention_head_dim,
@@ -117,6 +131,58 @@ void AddBaseFlags(CLI::App& app, ilf::BaseTrainingOptions& options) {
       ->capture_default_str();
 }
 
+void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
+  app.add_option("--plans", options.plans,
+                 "Plans and inner blocks: a feedback/config.json, or what `ilf-train plan` writes")
+      ->required();
+  app.add_option("--states", options.states, "States that the module learns on")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::FeedbackStates>{{"sampler", ilf::FeedbackStates::kSampler},
+                                                     {"images", ilf::FeedbackStates::kImages}},
+          CLI::ignore_case))
+      ->default_str("sampler");
+  app.add_option("--loss", options.loss, "What is made small, with --states sampler")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::SamplerLoss>{{"final", ilf::SamplerLoss::kFinal},
+                                                  {"landing", ilf::SamplerLoss::kLanding}},
+          CLI::ignore_case))
+      ->default_str("final");
+  app.add_option("--target", options.teacher.target,
+                 "What a step is to reach, with --states images")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::LandingTarget>{{"renoised", ilf::LandingTarget::kRenoised},
+                                                    {"trajectory", ilf::LandingTarget::kTrajectory},
+                                                    {"effective", ilf::LandingTarget::kEffective}},
+          CLI::ignore_case))
+      ->default_str("renoised");
+  app.add_option("--teacher_substeps", options.teacher.substeps,
+                 "Steps of the teacher within one step of the plan, with --states images")
+      ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--train_images", options.train_images, "Noises of the training reference")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--validation_images", options.validation_images,
+                 "Noises of the validation reference")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--reference_steps", options.reference_steps,
+                 "Plain passes of a reference, at least")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--scale_gain", options.scale_gain, "How many times faster the scales learn")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--coefficient_gain", options.coefficient_gain,
+                 "How many times faster the plans' coefficients learn")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app.add_option("--patience", options.patience,
+                 "Checkpoints without improvement after which the run ends (0: never)")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+}
+
 int Report(const absl::Status& status) {
   if (status.ok()) return 0;
   std::fprintf(stderr, "ilf-train: %s\n", std::string(status.message()).c_str());
@@ -132,18 +198,52 @@ int Run(int argc, char** argv) {
   ilf::VaeTrainingOptions vae;
   vae.config.block_out_channels = {32, 64, 96};
   CLI::App* vae_command = app.add_subcommand("vae", "An AutoencoderKL, from an image folder");
-  AddCommonFlags(*vae_command, flags);
+  AddCommonFlags(*vae_command, flags)->required();
   AddVaeFlags(*vae_command, vae);
   ilf::BaseTrainingOptions base;
-  CLI::App* base_command =
-      app.add_subcommand("base", "A class-conditional DiT, in the latent space of the model's vae/");
-  AddCommonFlags(*base_command, flags);
+  CLI::App* base_command = app.add_subcommand(
+      "base", "A class-conditional DiT, in the latent space of the model's vae/");
+  AddCommonFlags(*base_command, flags)->required();
   AddBaseFlags(*base_command, base);
+  ilf::FeedbackTrainingOptions feedback;
+  CLI::App* feedback_command = app.add_subcommand(
+      "feedback", "A feedback module (Inner Loop Feedback) for the model directory");
+  AddCommonFlags(*feedback_command, flags);
+  AddFeedbackFlags(*feedback_command, feedback);
+  ilf::PlanCommand plan;
+  CLI::App* plan_command = app.add_subcommand(
+      "plan",
+      "Step plans of few steps for the model directory: searched timesteps, fitted coefficients");
+  ilf::AddPlanFlags(*plan_command, plan);
+  ilf::ClassifierTrainingOptions classifier;
+  CLI::App* classifier_command = app.add_subcommand(
+      "classifier",
+      "A small classifier that judges generated pictures, for ilf-eval; --model is its folder");
+  AddCommonFlags(*classifier_command, flags)->required();
+  classifier_command
+      ->add_option("--test_data", classifier.test_data, "Image folder for the accuracy")
+      ->required();
+  classifier_command
+      ->add_option("--image_size", classifier.config.image_size, "Side of the pictures in pixels")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
   std::signal(SIGINT, RequestStop);
   std::signal(SIGTERM, RequestStop);
   if (const absl::Status status = Resolve(flags); !status.ok()) return Report(status);
+  if (plan_command->parsed()) return Report(ilf::RunPlanCommand(plan, stop_requested));
+  if (classifier_command->parsed()) {
+    classifier.loop = flags.loop;
+    classifier.data = flags.data;
+    return Report(ilf::TrainClassifier(classifier, stop_requested));
+  }
+  if (feedback_command->parsed()) {
+    feedback.loop = flags.loop;
+    feedback.data = flags.data;
+    feedback.bf16_backbone = flags.loop.bf16;
+    feedback.save_dtype = DtypeNamed(flags.save_dtype);
+    return Report(ilf::TrainFeedback(feedback, stop_requested));
+  }
   if (vae_command->parsed()) {
     vae.loop = flags.loop;
     vae.data = flags.data;

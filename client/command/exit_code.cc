@@ -1,5 +1,6 @@
 #include "client/command/exit_code.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "client/error_details.h"
@@ -49,6 +50,7 @@ std::string ErrorText(const absl::Status& call) {
       absl::StrCat("error: ", absl::StatusCodeToString(call.code()), ": ", call.message(), "\n");
   if (const auto bad_request = BadRequestOf(call); bad_request.has_value()) {
     for (const auto& violation : bad_request->field_violations()) {
+      if (absl::StrContains(call.message(), violation.description())) continue;  // said already
       absl::StrAppend(&text, "  ", violation.field(), ": ", violation.description(), "\n");
     }
   }

@@ -13,10 +13,19 @@
 namespace ilf {
 namespace {
 
+std::string DescribePlan(const v1::FeedbackPlan& plan, int blocks) {
+  return absl::StrFormat(
+      "  feedback: %d steps with %s, %d of them with feedback, %d block evaluations, as good as %d "
+      "plain steps "
+      "(%d); guidance %g to %g\n",
+      plan.steps(), NameOf(plan.solver()), plan.feedback_steps(), plan.block_evaluations(),
+      plan.equivalent_steps(), plan.equivalent_steps() * blocks, plan.min_guidance_scale(),
+      plan.max_guidance_scale());
+}
+
 std::string DescribeModel(const v1::Model& model) {
-  std::string text = absl::StrFormat("%s: %s in %s, %d blocks%s\n", model.name(),
-                                     model.architecture(), model.dtype(), model.block_count(),
-                                     model.has_feedback() ? " and a feedback module" : "");
+  std::string text = absl::StrFormat("%s: %s in %s, %d blocks\n", model.name(),
+                                     model.architecture(), model.dtype(), model.block_count());
   if (model.accepts_class_label()) {
     absl::StrAppend(&text, "  labels: ", absl::StrJoin(model.class_labels(), "; "), "\n");
   }
@@ -33,6 +42,9 @@ std::string DescribeModel(const v1::Model& model) {
                   model.max_steps(), "), guidance ", model.default_guidance_scale(), ", ",
                   NameOf(model.default_solver()), ", ", model.default_size().width(), "x",
                   model.default_size().height(), "\n");
+  for (const v1::FeedbackPlan& plan : model.feedback_plans()) {
+    absl::StrAppend(&text, DescribePlan(plan, model.block_count()));
+  }
   return text;
 }
 

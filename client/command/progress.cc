@@ -24,9 +24,13 @@ std::string DescribeQueued(const v1::QueuedEvent& queued) {
 
 std::string DescribeImage(const v1::ImageEvent& image) {
   const auto& timings = image.timings();
+  const std::string feedback = image.feedback_steps() > 0
+                                   ? absl::StrFormat(" (%d with feedback)", image.feedback_steps())
+                                   : "";
   return absl::StrFormat(
-      "image %d: seed %u, %dx%d, %d steps in %.2f s, decoded in %.2f s, %d of %d block evaluations",
-      image.image_index(), image.seed(), image.width(), image.height(), image.steps(),
+      "image %d: seed %u, %dx%d, %d steps%s in %.2f s, decoded in %.2f s, %d of %d block "
+      "evaluations",
+      image.image_index(), image.seed(), image.width(), image.height(), image.steps(), feedback,
       ToSeconds(timings.denoise()), ToSeconds(timings.decode()), image.block_evaluations(),
       image.plain_block_evaluations());
 }

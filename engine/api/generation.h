@@ -1,7 +1,8 @@
 // What a caller asks for and what the engine answers, in plain C++.
 //
-// A GenerationRequest is fully resolved: defaults are filled in and every field lies within the limits of the
-// ModelInfo it names (server/ does both). The engine treats a breach as a programming error of its caller.
+// A GenerationRequest is fully resolved: defaults are filled in and every field lies within the
+// limits of the ModelInfo it names (server/ does both). The engine treats a breach as a programming
+// error of its caller.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@ namespace ilf {
 // The update rule from one timestep to the next.
 enum class Solver { kDdim, kDpmSolverPp2m };
 
-// Whether Inner Loop Feedback may run: kAuto where the model has a calibrated plan for the step count.
-enum class Acceleration { kAuto, kOff, kFeedback };
+// Whether Inner Loop Feedback runs.
+enum class Acceleration { kOff, kFeedback };
 
 // Order of service; within one priority the earlier deadline, then the earlier arrival goes first.
 enum class Priority { kLow = 0, kNormal = 1, kHigh = 2 };
@@ -53,7 +54,8 @@ struct GenerationRequest {
   uint64_t seed = 0;            // image i is drawn with seed + i (modulo 2^64)
   int image_count = 1;
   Solver solver = Solver::kDdim;
-  Acceleration acceleration = Acceleration::kAuto;
+  Acceleration acceleration =
+      Acceleration::kOff;                 // kFeedback: the model has a plan of `steps` and `solver`
   std::optional<PreviewOptions> preview;  // none = no previews
   ImageFormat format = ImageFormat::kPng;
   Priority priority = Priority::kNormal;
@@ -89,7 +91,7 @@ struct StartedEvent {
 
 struct StepEvent {
   int image_index = 0;
-  int step = 0;   // steps done, 1 .. steps
+  int step = 0;  // steps done, 1 .. steps
   int steps = 0;
 };
 
@@ -111,8 +113,9 @@ struct ImageEvent {
   int image_index = 0;
   uint64_t seed = 0;
   int steps = 0;
+  int feedback_steps = 0;               // of these, how many ran feedback
   int64_t block_evaluations = 0;        // transformer blocks run, counted per row
-  int64_t plain_block_evaluations = 0;  // what as many plain passes would have run
+  int64_t plain_block_evaluations = 0;  // what plain sampling of the same quality would have run
   ImageTimings timings;
   EncodedImage image;
 };
@@ -123,7 +126,7 @@ struct CompletedEvent {
   absl::Duration total;  // admitted -> completed
 };
 
-using Event = std::variant<QueuedEvent, StartedEvent, StepEvent, PreviewEvent, ImageEvent,
-                           CompletedEvent>;
+using Event =
+    std::variant<QueuedEvent, StartedEvent, StepEvent, PreviewEvent, ImageEvent, CompletedEvent>;
 
 }  // namespace ilf

@@ -29,10 +29,24 @@ absl::StatusOr<int> FindLabel(const ModelInfo& model, absl::string_view name) {
 
 absl::string_view SolverName(Solver solver) {
   switch (solver) {
-    case Solver::kDdim: return "ddim";
-    case Solver::kDpmSolverPp2m: return "dpmsolver++";
+    case Solver::kDdim:
+      return "ddim";
+    case Solver::kDpmSolverPp2m:
+      return "dpmsolver++";
   }
   return "unknown";
+}
+
+const FeedbackPlanInfo* FindFeedbackPlan(const ModelInfo& model, int steps,
+                                         std::optional<Solver> solver, double guidance_scale) {
+  const FeedbackPlanInfo* found = nullptr;
+  for (const FeedbackPlanInfo& plan : model.feedback_plans) {
+    if (plan.steps != steps || (solver && *solver != plan.solver)) continue;
+    if (found == nullptr || (!found->Covers(guidance_scale) && plan.Covers(guidance_scale))) {
+      found = &plan;
+    }
+  }
+  return found;
 }
 
 }  // namespace ilf

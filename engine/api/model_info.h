@@ -1,6 +1,8 @@
 // What a served model accepts: the source of ListModels and of request validation.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,21 @@ namespace ilf {
 struct ImageSize {
   int width = 0;   // pixels
   int height = 0;  // pixels
+};
+
+// A step plan with Inner Loop Feedback that a model's module was trained for.
+struct FeedbackPlanInfo {
+  int steps = 0;
+  Solver solver = Solver::kDdim;
+  int feedback_steps = 0;         // of the steps, those that run feedback
+  int64_t block_evaluations = 0;  // transformer blocks that run, per row
+  int equivalent_steps = 0;  // plain steps of the same solver that reach its quality, as measured
+  double min_guidance_scale = 1.0;  // measured between these
+  double max_guidance_scale = 1.0;
+
+  bool Covers(double guidance_scale) const {
+    return guidance_scale >= min_guidance_scale && guidance_scale <= max_guidance_scale;
+  }
 };
 
 struct ModelInfo {
@@ -33,9 +50,15 @@ struct ModelInfo {
   Solver default_solver = Solver::kDdim;
   std::vector<Solver> solvers;
 
-  bool has_feedback = false;
   int blocks = 0;  // transformer blocks of a plain pass
+  std::vector<FeedbackPlanInfo>
+      feedback_plans;  // empty without a feedback module; the first is the default
 };
+
+// The model's feedback plan of so many steps with `solver` (any, when it is not given), one that
+// was measured with this guidance scale where there is one; nullptr when it has none.
+const FeedbackPlanInfo* FindFeedbackPlan(const ModelInfo& model, int steps,
+                                         std::optional<Solver> solver, double guidance_scale);
 
 // Class index of `name`: a whole label, or one of its synonyms, without regard to ASCII case.
 // NOT_FOUND names the model; INVALID_ARGUMENT when several classes share the name.

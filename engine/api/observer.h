@@ -14,7 +14,8 @@ struct StepReport {
   int worker = 0;
   std::string model;
   int images = 0;
-  int rows = 0;  // transformer rows of the forward pass
+  int rows = 0;           // transformer rows of the forward pass
+  int feedback_rows = 0;  // of these, how many ran feedback
   absl::Duration duration;
 };
 

@@ -12,36 +12,41 @@
 
 namespace ilf {
 
-// One image's sampling trajectory on one device. Not thread-safe: the worker that began it steps it, and
-// afterwards hands it over to the thread that finishes it.
+// One image's sampling trajectory on one device. Not thread-safe: the worker that began it steps
+// it, and afterwards hands it over to the thread that finishes it.
 class ImageState {
  public:
   virtual ~ImageState() = default;
   // Images with equal keys can share a forward pass: same model, dtype, latent size.
   virtual const std::string& BatchKey() const = 0;
-  virtual int Rows() const = 0;       // transformer rows of its next step: 2 with guidance, else 1
-  virtual int Steps() const = 0;      // of its step plan
+  virtual int Rows() const = 0;   // transformer rows of its next step: 2 with guidance, else 1
+  virtual int Steps() const = 0;  // of its step plan
   virtual int StepsDone() const = 0;
-  virtual int64_t BlockEvaluations() const = 0;       // run so far, counted per row
-  virtual int64_t PlainBlockEvaluations() const = 0;  // of as many plain passes
+  virtual int FeedbackRows() const = 0;          // of Rows(), how many run feedback
+  virtual int FeedbackSteps() const = 0;         // of Steps(), how many run feedback
+  virtual int64_t BlockEvaluations() const = 0;  // run so far, counted per row
+  // What plain sampling of the same quality runs from the first step to the last; without feedback
+  // that is what this image will have run.
+  virtual int64_t PlainBlockEvaluations() const = 0;
 };
 
-// One per worker. Run and the calls marked (worker) come from the worker's thread only; those marked (any)
-// from any thread, also while Run is under way, and never twice at once for one image.
+// One per worker. Run and the calls marked (worker) come from the worker's thread only; those
+// marked (any) from any thread, also while Run is under way, and never twice at once for one image.
 class StepRunner {
  public:
   virtual ~StepRunner() = default;
 
-  // (any) Once on every thread before its other calls: sets what is per thread, such as math threads.
+  // (any) Once on every thread before its other calls: sets what is per thread, such as math
+  // threads.
   virtual void PrepareThread() = 0;
 
   // (worker) Draws the noise and makes the step plan of image `image_index` of `request`.
   virtual absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                             int image_index) = 0;
 
-  // (worker) Takes every image one step further. All have the same BatchKey() and steps left. On error no
-  // image has moved and none of them may be stepped again, except after RESOURCE_EXHAUSTED (the device is
-  // out of memory), when smaller batches of the same images may be tried.
+  // (worker) Takes every image one step further. All have the same BatchKey() and steps left. On
+  // error no image has moved and none of them may be stepped again, except after RESOURCE_EXHAUSTED
+  // (the device is out of memory), when smaller batches of the same images may be tried.
   virtual absl::Status Run(absl::Span<ImageState* const> images) = 0;
 
   // (worker) The predicted picture after the latest step, at the latent's own size. Cheap.

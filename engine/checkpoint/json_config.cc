@@ -188,10 +188,34 @@ absl::StatusOr<std::vector<double>> JsonConfig::GetDoubleList(
              [](const json& value) { return AsList<double>(value, AsDouble); });
 }
 
+absl::StatusOr<std::vector<std::vector<double>>> JsonConfig::GetDoubleTable(
+    absl::string_view key, std::optional<std::vector<std::vector<double>>> fallback) const {
+  const auto as_row = [](const json& value) { return AsList<double>(value, AsDouble); };
+  return Get(key, std::move(fallback), "a list of lists of numbers",
+             [&](const json& value) { return AsList<std::vector<double>>(value, as_row); });
+}
+
 absl::StatusOr<std::vector<std::string>> JsonConfig::GetStringList(
     absl::string_view key, std::optional<std::vector<std::string>> fallback) const {
   return Get(key, std::move(fallback), "a list of strings",
              [](const json& value) { return AsList<std::string>(value, AsString); });
+}
+
+absl::StatusOr<std::vector<JsonConfig>> JsonConfig::GetObjectList(absl::string_view key) const {
+  const auto as_objects = [&](const json& value) -> std::optional<std::vector<JsonConfig>> {
+    if (!value.is_array()) return std::nullopt;
+    std::vector<JsonConfig> objects;
+    for (const json& element : value) {
+      if (!element.is_object()) return std::nullopt;
+      auto document = std::make_shared<Document>();
+      document->root = element;
+      JsonConfig& object = objects.emplace_back();
+      object.origin_ = absl::StrCat(origin_, ", ", key, "[", objects.size() - 1, "]");
+      object.document_ = std::move(document);
+    }
+    return objects;
+  };
+  return Get(key, std::optional(std::vector<JsonConfig>()), "a list of objects", as_objects);
 }
 
 absl::StatusOr<std::map<std::string, std::string>> JsonConfig::GetStringMap(

@@ -41,10 +41,15 @@ class JsonConfig {
       absl::string_view key, std::optional<std::vector<int64_t>> fallback = {}) const;
   absl::StatusOr<std::vector<double>> GetDoubleList(
       absl::string_view key, std::optional<std::vector<double>> fallback = {}) const;
+  absl::StatusOr<std::vector<std::vector<double>>> GetDoubleTable(
+      absl::string_view key, std::optional<std::vector<std::vector<double>>> fallback = {}) const;
   absl::StatusOr<std::vector<std::string>> GetStringList(
       absl::string_view key, std::optional<std::vector<std::string>> fallback = {}) const;
   absl::StatusOr<std::map<std::string, std::string>> GetStringMap(
       absl::string_view key, std::optional<std::map<std::string, std::string>> fallback = {}) const;
+  // A list of objects; the origin of each tells its place in the list. Empty when the key is
+  // absent.
+  absl::StatusOr<std::vector<JsonConfig>> GetObjectList(absl::string_view key) const;
 
  private:
   struct Document;  // keeps the JSON library out of this header

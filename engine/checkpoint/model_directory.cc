@@ -49,6 +49,14 @@ std::string ModelDirectory::TransformerWeights() const {
 
 std::string ModelDirectory::VaeWeights() const { return absl::StrCat(path, "/vae/", kWeights); }
 
+std::string ModelDirectory::FeedbackConfigFile() const {
+  return absl::StrCat(path, "/feedback/config.json");
+}
+
+std::string ModelDirectory::FeedbackWeights() const {
+  return absl::StrCat(path, "/feedback/", kWeights);
+}
+
 absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_directory(path, error)) {

@@ -21,6 +21,9 @@ struct ModelDirectory {
 
   std::string TransformerWeights() const;
   std::string VaeWeights() const;
+  // Of Inner Loop Feedback; not every model has them.
+  std::string FeedbackConfigFile() const;
+  std::string FeedbackWeights() const;
 };
 
 // Reads every config and sees that the weight files are there. What is missing or wrong is one line

@@ -67,6 +67,12 @@ StateDict::StateDict(std::map<std::string, at::Tensor> tensors, std::string orig
   }
 }
 
+std::vector<std::string> StateDict::Names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, item] : items_) names.push_back(name);
+  return names;
+}
+
 bool StateDict::Has(absl::string_view name) const { return items_.find(name) != items_.end(); }
 
 absl::StatusOr<at::Tensor> StateDict::Take(const std::string& name, at::IntArrayRef shape) {

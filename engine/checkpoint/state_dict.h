@@ -29,6 +29,7 @@ class StateDict {
 
   const std::string& origin() const { return origin_; }
   bool Has(absl::string_view name) const;
+  std::vector<std::string> Names() const;
 
   // The tensor in the file's own dtype (float32, float16 or bfloat16) on the CPU: a view on the
   // read-only mapping that the tensor keeps alive (so never write to it), or a copy where the file

@@ -18,14 +18,19 @@ namespace {
 constexpr double kAttentionNormEps = 1e-6;
 
 // q, k, v [rows, heads, tokens, head_dim] -> the same shape.
-at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool trainable) {
-  if (!trainable) return at::scaled_dot_product_attention(q, k, v);
-  // On the CPU the backward pass of the fused kernel takes twice as long as that of its parts.
+at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, bool in_parts) {
+  if (!in_parts) return at::scaled_dot_product_attention(q, k, v);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(-1)));
   return at::matmul(at::softmax(at::matmul(q * scale, k.transpose(-1, -2)), -1), v);
 }
 
 }  // namespace
+
+BlockModulation SplitModulation(const at::Tensor& modulation) {
+  const std::vector<at::Tensor> m =
+      modulation.to(at::kFloat).unsqueeze(1).chunk(kBlockModulations, -1);
+  return {m[0], m[1], m[2], m[3], m[4], m[5]};
+}
 
 at::Tensor NormAndModulate(const at::Tensor& x, double eps, const at::Tensor& shift,
                            const at::Tensor& scale, at::ScalarType dtype) {
@@ -40,7 +45,7 @@ absl::StatusOr<SelfAttention> SelfAttention::Load(StateDict& weights, const std:
   const Execution& execution = builder.execution();
   SelfAttention attention;
   attention.heads_ = heads;
-  attention.trainable_ = execution.trainable;
+  attention.in_parts_ = execution.trainable || execution.differentiable;
 
   std::vector<at::Tensor> merged_weights, merged_biases;
   for (const char* name : {".to_q", ".to_k", ".to_v"}) {
@@ -66,7 +71,8 @@ at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
   for (const Linear& layer : qkv_) qkv.push_back(layer(x));
   if (qkv.size() == 1) qkv = qkv[0].chunk(3, -1);
   for (at::Tensor& t : qkv) t = t.unflatten(-1, {heads_, -1}).transpose(1, 2);
-  const at::Tensor y = Attend(qkv[0], qkv[1], qkv[2], trainable_);  // [rows, heads, tokens, head_dim]
+  const at::Tensor y =
+      Attend(qkv[0], qkv[1], qkv[2], in_parts_);  // [rows, heads, tokens, head_dim]
   return out_(y.transpose(1, 2).flatten(2));
 }
 
@@ -76,8 +82,9 @@ absl::StatusOr<DitBlock> DitBlock::Load(StateDict& weights, const std::string& p
   DitBlock block;
   block.dtype_ = builder.execution().dtype;
   block.feed_forward_norm_eps_ = config.feed_forward_norm_eps;
-  ILF_ASSIGN_OR_RETURN(block.attention_, SelfAttention::Load(weights, prefix + ".attn1", config.heads,
-                                                             config.head_dim, builder));
+  ILF_ASSIGN_OR_RETURN(
+      block.attention_,
+      SelfAttention::Load(weights, prefix + ".attn1", config.heads, config.head_dim, builder));
   ILF_ASSIGN_OR_RETURN(block.feed_forward_in_,
                        Linear::Load(weights, prefix + ".ff.net.0.proj", dim, 4 * dim,
                                     RowKind::kTokens, builder, Activation::kGeluTanh));

@@ -1,7 +1,7 @@
 // One transformer block with adaptive layer norm (adaLN-Zero).
 #pragma once
 
-#include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -18,6 +18,10 @@ struct BlockModulation {
   at::Tensor shift_msa, scale_msa, gate_msa;
   at::Tensor shift_mlp, scale_mlp, gate_mlp;
 };
+inline constexpr int64_t kBlockModulations = 6;
+
+// modulation [rows, 6 * dim], in the order of the fields.
+BlockModulation SplitModulation(const at::Tensor& modulation);
 
 // Multi-head self-attention. x [rows, tokens, dim] -> the same shape.
 class SelfAttention {
@@ -29,7 +33,7 @@ class SelfAttention {
 
  private:
   int64_t heads_ = 0;
-  bool trainable_ = false;
+  bool in_parts_ = false;    // see Execution::differentiable
   std::vector<Linear> qkv_;  // one merged layer, or q, k and v while training
   Linear out_;
 };
@@ -46,8 +50,8 @@ class DitBlock {
   static absl::StatusOr<DitBlock> Load(StateDict& weights, const std::string& prefix,
                                        const DitBlockConfig& config, LinearBuilder& builder);
 
-  // x [rows, tokens, dim] float32 -> the same. Thread-safe. The residual stream stays in float32 whatever the
-  // execution's dtype: in bfloat16 every block's sum would lose half of its digits.
+  // x [rows, tokens, dim] float32 -> the same. Thread-safe. The residual stream stays in float32
+  // whatever the execution's dtype: in bfloat16 every block's sum would lose half of its digits.
   at::Tensor operator()(const at::Tensor& x, const BlockModulation& modulation) const;
 
  private:
@@ -58,7 +62,8 @@ class DitBlock {
   Linear feed_forward_out_;
 };
 
-// Layer norm over the last dimension without weights, then x * (1 + scale) + shift; float32 in, `dtype` out.
+// Layer norm over the last dimension without weights, then x * (1 + scale) + shift; float32 in,
+// `dtype` out.
 at::Tensor NormAndModulate(const at::Tensor& x, double eps, const at::Tensor& shift,
                            const at::Tensor& scale, at::ScalarType dtype);
 

@@ -16,7 +16,6 @@ namespace ilf {
 namespace {
 
 constexpr double kFrequencyShift = 1.0;
-constexpr int64_t kModulations = 6;
 
 std::string EmbedderPrefix(int64_t block) {
   return absl::StrCat("transformer_blocks.", block, ".norm1.emb");
@@ -58,12 +57,6 @@ absl::StatusOr<bool> EmbeddersAreEqual(StateDict& weights, const DitConfig& conf
   return equal;
 }
 
-// modulation [rows, 6 * dim]
-BlockModulation SplitModulation(const at::Tensor& modulation) {
-  const std::vector<at::Tensor> m = modulation.to(at::kFloat).unsqueeze(1).chunk(kModulations, -1);
-  return {m[0], m[1], m[2], m[3], m[4], m[5]};
-}
-
 }  // namespace
 
 absl::StatusOr<ConditionEmbedder> ConditionEmbedder::Load(StateDict& weights,
@@ -88,8 +81,7 @@ absl::StatusOr<ConditionEmbedder> ConditionEmbedder::Load(StateDict& weights,
 
 at::Tensor ConditionEmbedder::operator()(const at::Tensor& timesteps,
                                          const at::Tensor& classes) const {
-  const at::Tensor sinusoid =
-      TimestepEmbedding(timesteps, kTimestepDim, kFrequencyShift);
+  const at::Tensor sinusoid = TimestepEmbedding(timesteps, kTimestepDim, kFrequencyShift);
   const at::Tensor timestep = linear_2_(Silu(linear_1_(sinusoid), execution_));
   return Silu(timestep + at::embedding(class_table_, classes), execution_);
 }
@@ -113,7 +105,7 @@ absl::StatusOr<DitConditioning> DitConditioning::Load(StateDict& weights, const 
   std::vector<at::Tensor> merged_weights, merged_biases;
   for (int64_t block = 0; block < config.num_layers; ++block) {
     ILF_ASSIGN_OR_RETURN(LinearWeights layer, TakeLinear(weights, ModulationPrefix(block), dim,
-                                                         kModulations * dim, float32));
+                                                         kBlockModulations * dim, float32));
     if (!shared || execution.trainable) {
       conditioning.modulations_.emplace_back(layer.weight, layer.bias, RowKind::kConditions,
                                              float32_builder);
@@ -128,25 +120,37 @@ absl::StatusOr<DitConditioning> DitConditioning::Load(StateDict& weights, const 
   return conditioning;
 }
 
-DitConditioning::Result DitConditioning::operator()(const at::Tensor& timesteps,
-                                                    const at::Tensor& classes) const {
+DitCondition::DitCondition(at::Tensor embedding, std::vector<at::Tensor> modulations,
+                           int64_t num_layers)
+    : embedding_(std::move(embedding)),
+      modulations_(std::move(modulations)),
+      num_layers_(num_layers) {}
+
+BlockModulation DitCondition::Block(int64_t block) const {
+  if (modulations_.size() > 1) return SplitModulation(modulations_[block]);
+  const int64_t width = modulations_[0].size(-1) / num_layers_;
+  return SplitModulation(modulations_[0].narrow(-1, block * width, width));
+}
+
+DitCondition DitCondition::Rows(const at::Tensor& index) const {
+  std::vector<at::Tensor> modulations;
+  for (const at::Tensor& modulation : modulations_) {
+    modulations.push_back(modulation.index_select(0, index));
+  }
+  return {embedding_.index_select(0, index), std::move(modulations), num_layers_};
+}
+
+DitCondition DitConditioning::operator()(const at::Tensor& timesteps,
+                                         const at::Tensor& classes) const {
   std::vector<at::Tensor> embeddings;
   for (const ConditionEmbedder& embedder : embedders_) {
     embeddings.push_back(embedder(timesteps, classes));
   }
-  Result result;
-  result.embedding = embeddings[0];
-  if (modulations_.size() == 1) {
-    for (const at::Tensor& block : modulations_[0](embeddings[0]).chunk(num_layers_, -1)) {
-      result.blocks.push_back(SplitModulation(block));
-    }
-    return result;
+  std::vector<at::Tensor> modulations;
+  for (size_t i = 0; i < modulations_.size(); ++i) {
+    modulations.push_back(modulations_[i](embeddings[embeddings.size() == 1 ? 0 : i]));
   }
-  for (int64_t block = 0; block < num_layers_; ++block) {
-    const at::Tensor& embedding = embeddings[embeddings.size() == 1 ? 0 : block];
-    result.blocks.push_back(SplitModulation(modulations_[block](embedding)));
-  }
-  return result;
+  return {embeddings[0], std::move(modulations), num_layers_};
 }
 
 }  // namespace ilf

@@ -15,7 +15,8 @@
 
 namespace ilf {
 
-// Timestep and class as one vector (diffusers CombinedTimestepLabelEmbeddings), in float32 throughout.
+// Timestep and class as one vector (diffusers CombinedTimestepLabelEmbeddings), in float32
+// throughout.
 class ConditionEmbedder {
  public:
   // `prefix` is "transformer_blocks.N.norm1.emb".
@@ -31,18 +32,35 @@ class ConditionEmbedder {
   at::Tensor class_table_;  // [classes + 1, dim]; the last row is the null class
 };
 
-// Published checkpoints repeat the embedder in every block. Where the copies are equal it runs once, and the
-// modulation of all blocks is one matrix product; where they differ each block keeps its own.
+// The condition of some rows as every block needs it. Cheap to copy; its tensors are shared.
+class DitCondition {
+ public:
+  // embedding: [rows, dim] float32. modulations: one tensor of all blocks, [rows, layers * 6 *
+  // dim], or one a block, [rows, 6 * dim].
+  DitCondition(at::Tensor embedding, std::vector<at::Tensor> modulations, int64_t num_layers);
+
+  // SiLU(embedding) of block 0, [rows, dim] float32.
+  const at::Tensor& embedding() const { return embedding_; }
+  BlockModulation Block(int64_t block) const;
+  // The condition of the rows `index` [n] int64, in that order.
+  DitCondition Rows(const at::Tensor& index) const;
+
+ private:
+  at::Tensor embedding_;
+  std::vector<at::Tensor> modulations_;
+  int64_t num_layers_;
+};
+
+// Published checkpoints repeat the embedder in every block. Where the copies are equal it runs
+// once, and the modulation of all blocks is one matrix product; where they differ each block keeps
+// its own.
 class DitConditioning {
  public:
   static absl::StatusOr<DitConditioning> Load(StateDict& weights, const DitConfig& config,
                                               LinearBuilder& builder);
 
-  struct Result {
-    at::Tensor embedding;                 // block 0's SiLU(embedding), [rows, dim] float32
-    std::vector<BlockModulation> blocks;  // by block
-  };
-  Result operator()(const at::Tensor& timesteps, const at::Tensor& classes) const;
+  // timesteps [rows] float32, classes [rows] int64.
+  DitCondition operator()(const at::Tensor& timesteps, const at::Tensor& classes) const;
 
  private:
   std::vector<ConditionEmbedder> embedders_;  // one, or one a block

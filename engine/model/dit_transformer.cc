@@ -24,9 +24,11 @@ absl::StatusOr<DitTransformer> DitTransformer::Load(const DitConfig& config, Sta
   LinearBuilder float32_builder(execution.InFloat32());
   DitTransformer model(config);
 
-  // The patch embedding is a convolution whose stride is its size: a linear layer on each patch's pixels.
-  ILF_ASSIGN_OR_RETURN(const at::Tensor kernel,
-                       weights.Take("pos_embed.proj.weight", {dim, config.in_channels, patch, patch}));
+  // The patch embedding is a convolution whose stride is its size: a linear layer on each patch's
+  // pixels.
+  ILF_ASSIGN_OR_RETURN(
+      const at::Tensor kernel,
+      weights.Take("pos_embed.proj.weight", {dim, config.in_channels, patch, patch}));
   ILF_ASSIGN_OR_RETURN(const at::Tensor bias, weights.Take("pos_embed.proj.bias", {dim}));
   const Execution& float32 = float32_builder.execution();
   model.patch_embedding_ = Linear(Place(kernel.flatten(1), float32), Place(bias, float32),
@@ -39,13 +41,14 @@ absl::StatusOr<DitTransformer> DitTransformer::Load(const DitConfig& config, Sta
   const DitBlockConfig block_config = {config.num_attention_heads, config.attention_head_dim,
                                        config.norm_eps};
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    ILF_ASSIGN_OR_RETURN(DitBlock block, DitBlock::Load(weights, absl::StrCat("transformer_blocks.", i),
-                                                        block_config, builder));
+    ILF_ASSIGN_OR_RETURN(
+        DitBlock block,
+        DitBlock::Load(weights, absl::StrCat("transformer_blocks.", i), block_config, builder));
     model.blocks_.push_back(std::move(block));
   }
-  ILF_ASSIGN_OR_RETURN(model.final_modulation_,
-                       Linear::Load(weights, "proj_out_1", dim, 2 * dim, RowKind::kConditions,
-                                    float32_builder));
+  ILF_ASSIGN_OR_RETURN(
+      model.final_modulation_,
+      Linear::Load(weights, "proj_out_1", dim, 2 * dim, RowKind::kConditions, float32_builder));
   ILF_ASSIGN_OR_RETURN(model.final_projection_,
                        Linear::Load(weights, "proj_out_2", dim, patch * patch * config.out_channels,
                                     RowKind::kTokens, float32_builder));
@@ -55,13 +58,16 @@ absl::StatusOr<DitTransformer> DitTransformer::Load(const DitConfig& config, Sta
 
 at::Tensor DitTransformer::operator()(const at::Tensor& latents, const at::Tensor& timesteps,
                                       const at::Tensor& classes) const {
-  at::Tensor x = EmbedPatches(latents);  // [rows, tokens, dim] float32
-  const DitConditioning::Result condition = conditioning_(timesteps, classes);
-  for (size_t i = 0; i < blocks_.size(); ++i) x = blocks_[i](x, condition.blocks[i]);
-  return Unpatchify(FinalLayer(x, condition.embedding));
+  const DitCondition condition = Condition(timesteps, classes);
+  return Finish(RunBlocks(Embed(latents), {0, config_.num_layers}, condition), condition);
 }
 
-at::Tensor DitTransformer::EmbedPatches(const at::Tensor& latents) const {
+DitCondition DitTransformer::Condition(const at::Tensor& timesteps,
+                                       const at::Tensor& classes) const {
+  return conditioning_(timesteps, classes);
+}
+
+at::Tensor DitTransformer::Embed(const at::Tensor& latents) const {
   const int64_t side = config_.tokens_per_side();
   const int64_t patch = config_.patch_size;
   const at::Tensor patches = latents.to(at::kFloat)
@@ -71,10 +77,16 @@ at::Tensor DitTransformer::EmbedPatches(const at::Tensor& latents) const {
   return patch_embedding_(patches) + position_embedding_;
 }
 
-at::Tensor DitTransformer::FinalLayer(const at::Tensor& x, const at::Tensor& embedding) const {
+at::Tensor DitTransformer::RunBlocks(at::Tensor x, BlockRange range,
+                                     const DitCondition& condition) const {
+  for (int64_t i = range.begin; i < range.end; ++i) x = blocks_[i](x, condition.Block(i));
+  return x;
+}
+
+at::Tensor DitTransformer::Finish(const at::Tensor& x, const DitCondition& condition) const {
   const std::vector<at::Tensor> m =
-      final_modulation_(embedding).to(at::kFloat).unsqueeze(1).chunk(2, -1);
-  return final_projection_(NormAndModulate(x, kFinalNormEps, m[0], m[1], at::kFloat));
+      final_modulation_(condition.embedding()).to(at::kFloat).unsqueeze(1).chunk(2, -1);
+  return Unpatchify(final_projection_(NormAndModulate(x, kFinalNormEps, m[0], m[1], at::kFloat)));
 }
 
 // [rows, tokens, patch * patch * channels] -> [rows, channels, side, side]

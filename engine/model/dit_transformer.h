@@ -1,5 +1,5 @@
-// Class-conditional diffusion transformer (Peebles & Xie, "Scalable Diffusion Models with Transformers";
-// diffusers DiTTransformer2DModel).
+// Class-conditional diffusion transformer (Peebles & Xie, "Scalable Diffusion Models with
+// Transformers"; diffusers DiTTransformer2DModel).
 #pragma once
 
 #include <cstdint>
@@ -17,28 +17,41 @@
 
 namespace ilf {
 
-// Const after construction and thread-safe. Each row of a batch has its own timestep and class, and with
-// batch_invariant execution its output does not depend on the other rows, to the bit.
+// Blocks begin .. end - 1.
+struct BlockRange {
+  int64_t begin = 0;
+  int64_t end = 0;
+};
+
+// Const after construction and thread-safe. Each row of a batch has its own timestep and class, and
+// with batch_invariant execution its output does not depend on the other rows, to the bit.
 class DitTransformer {
  public:
-  // Takes every tensor of `weights`; a missing, misshapen or left-over one is an error that names it.
+  // Takes every tensor of `weights`; a missing, misshapen or left-over one is an error that names
+  // it.
   static absl::StatusOr<DitTransformer> Load(const DitConfig& config, StateDict& weights,
                                              const Execution& execution);
 
-  // latents [rows, in_channels, side, side], timesteps [rows] float32 (fractions allowed), classes [rows]
-  // int64 in [0, num_classes], where num_classes is the null class
-  // -> [rows, out_channels, side, side] float32 (under autocast its dtype); with learned sigma the first in_channels
-  // are the prediction.
+  // latents [rows, in_channels, side, side], timesteps [rows] float32 (fractions allowed), classes
+  // [rows] int64 in [0, num_classes], where num_classes is the null class
+  // -> [rows, out_channels, side, side] float32 (under autocast its dtype); with learned sigma the
+  // first in_channels are the prediction.
   at::Tensor operator()(const at::Tensor& latents, const at::Tensor& timesteps,
                         const at::Tensor& classes) const;
+
+  // The same in its parts, for passes that do not run every block once:
+  //   Finish(RunBlocks(Embed(latents), {0, num_layers}, condition), condition)
+  // x is the residual stream, [rows, tokens, dim] float32.
+  DitCondition Condition(const at::Tensor& timesteps, const at::Tensor& classes) const;
+  at::Tensor Embed(const at::Tensor& latents) const;
+  at::Tensor RunBlocks(at::Tensor x, BlockRange range, const DitCondition& condition) const;
+  at::Tensor Finish(const at::Tensor& x, const DitCondition& condition) const;
 
   const DitConfig& config() const { return config_; }
 
  private:
   explicit DitTransformer(const DitConfig& config) : config_(config) {}
 
-  at::Tensor EmbedPatches(const at::Tensor& latents) const;
-  at::Tensor FinalLayer(const at::Tensor& x, const at::Tensor& embedding) const;
   at::Tensor Unpatchify(const at::Tensor& x) const;
 
   DitConfig config_;

@@ -7,54 +7,45 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "engine/base/check.h"
+#include "engine/model/feedback_pass.h"
 #include "engine/sampling/update.h"
 
 namespace ilf {
 namespace {
 
-// The rows of one forward pass: first every image's own, then the null-class rows of the guided ones.
+// The rows of one forward pass: first every image's own, then the null-class rows of the guided
+// ones.
 struct Rows {
   std::vector<at::Tensor> latents;
   std::vector<float> timesteps;
   std::vector<int64_t> classes;
+  std::vector<int64_t> feedback;  // positions of the rows that run feedback
+  std::vector<float> targets;     // and what they aim at
 };
 
-const PlannedStep& NextStep(const Trajectory& image) { return image.plan.steps[image.steps_done]; }
-
 void AddRow(const Trajectory& image, int64_t class_index, Rows& rows) {
-  const PlannedStep& step = NextStep(image);
+  const PlannedStep& step = image.next_step();
+  if (step.pass == PassKind::kFeedback) {
+    rows.feedback.push_back(static_cast<int64_t>(rows.latents.size()));
+    rows.targets.push_back(static_cast<float>(step.target_timestep));
+  }
   rows.latents.push_back(step.c_in == 1.0 ? image.x : image.x * step.c_in);
   rows.timesteps.push_back(static_cast<float>(step.timestep));
   rows.classes.push_back(class_index);
 }
 
-// The guided model output of every image, [images, channels, h, w] float32.
-at::Tensor Predict(const DitTransformer& model, absl::Span<Trajectory* const> images) {
-  Rows rows;
-  for (const Trajectory* image : images) AddRow(*image, image->class_index, rows);
-  std::vector<float> scales;
-  std::vector<int64_t> guided;  // images that have a null-class row
-  for (size_t i = 0; i < images.size(); ++i) {
-    if (!images[i]->guided()) continue;
-    AddRow(*images[i], model.config().num_classes, rows);
-    scales.push_back(static_cast<float>(images[i]->guidance_scale));
-    guided.push_back(static_cast<int64_t>(i));
-  }
-
-  const c10::Device device = images[0]->x.device();
-  const at::Tensor output = model(at::cat(rows.latents), at::tensor(rows.timesteps).to(device),
-                                  at::tensor(rows.classes).to(device));
-  // With learned sigma the variance is in the other half; no solver of ours uses it.
-  const at::Tensor prediction = output.narrow(1, 0, model.config().in_channels).to(at::kFloat);
-  const int64_t count = static_cast<int64_t>(images.size());
-  const at::Tensor own = prediction.narrow(0, 0, count);
-  if (guided.empty()) return own;
-  const at::Tensor uncond = prediction.narrow(0, count, static_cast<int64_t>(guided.size()));
-  const at::Tensor scale = at::tensor(scales).to(device).view({-1, 1, 1, 1});
-  if (guided.size() == images.size()) return uncond + scale * (own - uncond);
-  const at::Tensor index = at::tensor(guided).to(device);
-  const at::Tensor cond = own.index_select(0, index);
-  return own.index_copy(0, index, uncond + scale * (cond - uncond));
+// The model's output for every row, [rows, out_channels, h, w] float32.
+at::Tensor Forward(const Denoiser& denoiser, const Rows& rows, c10::Device device) {
+  const at::Tensor latents = at::cat(rows.latents);
+  const at::Tensor timesteps = at::tensor(rows.timesteps).to(device);
+  const at::Tensor classes = at::tensor(rows.classes).to(device);
+  if (rows.feedback.empty()) return (*denoiser.transformer)(latents, timesteps, classes);
+  Check(denoiser.feedback != nullptr, "a feedback pass without a feedback module");
+  const FeedbackRows feedback = {at::tensor(rows.feedback).to(device),
+                                 at::tensor(rows.targets).to(device)};
+  return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, timesteps, classes,
+                          feedback);
 }
 
 }  // namespace
@@ -69,25 +60,60 @@ Trajectory StartTrajectory(StepPlan plan, const at::Tensor& noise, int64_t class
   return image;
 }
 
-void StepTogether(const DitTransformer& model, absl::Span<Trajectory* const> images) {
+int64_t Denoiser::BlocksOf(PassKind pass) const {
+  const int64_t plain = transformer->config().num_layers;
+  return pass == PassKind::kPlain ? plain : plain + feedback->config().extra_blocks();
+}
+
+at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
+  const DitConfig& config = denoiser.transformer->config();
+  Rows rows;
+  for (const Trajectory* image : images) AddRow(*image, image->class_index, rows);
+  std::vector<float> scales;
+  std::vector<int64_t> guided;  // images that have a null-class row
+  for (size_t i = 0; i < images.size(); ++i) {
+    if (!images[i]->guided()) continue;
+    AddRow(*images[i], config.num_classes, rows);
+    scales.push_back(static_cast<float>(images[i]->guidance_scale));
+    guided.push_back(static_cast<int64_t>(i));
+  }
+
+  const c10::Device device = images[0]->x.device();
+  const at::Tensor output = Forward(denoiser, rows, device);
+  // With learned sigma the variance is in the other half; no solver of ours uses it.
+  const at::Tensor prediction = output.narrow(1, 0, config.in_channels).to(at::kFloat);
+  const int64_t count = static_cast<int64_t>(images.size());
+  const at::Tensor own = prediction.narrow(0, 0, count);
+  if (guided.empty()) return own;
+  const at::Tensor uncond = prediction.narrow(0, count, static_cast<int64_t>(guided.size()));
+  const at::Tensor scale = at::tensor(scales).to(device).view({-1, 1, 1, 1});
+  if (guided.size() == images.size()) return uncond + scale * (own - uncond);
+  const at::Tensor index = at::tensor(guided).to(device);
+  const at::Tensor cond = own.index_select(0, index);
+  return own.index_copy(0, index, uncond + scale * (cond - uncond));
+}
+
+void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
   std::vector<at::Tensor> x, x0_previous;
   std::vector<PlannedStep> steps;
   for (const Trajectory* image : images) {
     x.push_back(image->x);
     x0_previous.push_back(image->x0.defined() ? image->x0 : at::zeros_like(image->x));
-    steps.push_back(NextStep(*image));
+    steps.push_back(image->next_step());
   }
-  const at::Tensor output = Predict(model, images);
+  const at::Tensor output = PredictTogether(denoiser, images);
   const UpdateResult result = ApplyUpdate(at::cat(x), output, at::cat(x0_previous),
                                           StepCoefficients(steps).to(output.device()));
-  // Copies, so that an image does not keep the whole batch's memory; all of them before the first image moves,
-  // because a copy may run out of memory.
+  // Copies, so that an image does not keep the whole batch's memory; all of them before the first
+  // image moves, because a copy may run out of memory.
   std::vector<at::Tensor> next_x, next_x0;
   for (int64_t i = 0; i < result.x.size(0); ++i) {
     next_x.push_back(result.x.narrow(0, i, 1).clone());
     next_x0.push_back(result.x0.narrow(0, i, 1).clone());
   }
   for (size_t i = 0; i < images.size(); ++i) {
+    images[i]->block_evaluations +=
+        images[i]->rows() * denoiser.BlocksOf(images[i]->next_step().pass);
     images[i]->x = std::move(next_x[i]);
     images[i]->x0 = std::move(next_x0[i]);
     ++images[i]->steps_done;

@@ -8,30 +8,50 @@
 
 #include "absl/types/span.h"
 #include "engine/model/dit_transformer.h"
+#include "engine/model/feedback_module.h"
 #include "engine/sampling/step_plan.h"
 
 namespace ilf {
 
-// An image on its way from noise to latent. Everything that differs between images of a batch is here.
+// An image on its way from noise to latent. Everything that differs between images of a batch is
+// here.
 struct Trajectory {
   StepPlan plan;
   int64_t class_index = 0;
   double guidance_scale = 1.0;  // 1: one row, no guidance
   int steps_done = 0;
-  at::Tensor x;   // [1, channels, h, w] float32, on the model's device
-  at::Tensor x0;  // the latest prediction, like x; undefined before the first step
+  int64_t block_evaluations = 0;  // run so far, counted per row
+  at::Tensor x;                   // [1, channels, h, w] float32, on the model's device
+  at::Tensor x0;                  // the latest prediction, like x; undefined before the first step
 
   bool guided() const { return guidance_scale != 1.0; }
   int rows() const { return guided() ? 2 : 1; }
+  bool ended() const { return steps_done == static_cast<int>(plan.steps.size()); }
+  const PlannedStep& next_step() const { return plan.steps[steps_done]; }
 };
 
 // A trajectory that starts at `noise` [1, channels, h, w] (unit normal).
 Trajectory StartTrajectory(StepPlan plan, const at::Tensor& noise, int64_t class_index,
                            double guidance_scale);
 
-// Takes every image one step further in one forward pass of one row an image, or two with guidance:
-// prediction = uncond + scale * (cond - uncond) (Ho & Salimans, "Classifier-Free Diffusion Guidance").
-// An image's bits do not depend on the others (with a batch_invariant model). Nothing changes when it throws.
-void StepTogether(const DitTransformer& model, absl::Span<Trajectory* const> images);
+// What denoises: a backbone, and the feedback module that belongs to it where there is one.
+struct Denoiser {
+  const DitTransformer* transformer = nullptr;
+  const FeedbackModule* feedback = nullptr;  // needed by images whose plan has feedback passes
+
+  // Blocks that a pass of this kind runs on one row.
+  int64_t BlocksOf(PassKind pass) const;
+};
+
+// The guided output for the next step of every image, [images, channels, h, w] float32, in one
+// forward pass of one row an image, or two with guidance: prediction = uncond + scale * (cond -
+// uncond) (Ho & Salimans, "Classifier-Free Diffusion Guidance"). Plain and feedback passes share
+// the forward; an image in a feedback pass runs it on all its rows. An image's bits do not depend
+// on the others (with a batch_invariant model).
+at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
+
+// Takes every image one step further in one forward pass (PredictTogether). Nothing changes when it
+// throws.
+void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
 
 }  // namespace ilf

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <utility>
 
-#include <ATen/TensorOperators.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
@@ -44,7 +44,8 @@ absl::Status CheckThatPartsFit(const ModelDirectory& directory, const DitConfig&
   return absl::OkStatus();
 }
 
-// The map stored with the model, else the published one for its scaling factor, else one fitted to the decoder.
+// The map stored with the model, else the published one for its scaling factor, else one fitted to
+// the decoder.
 absl::StatusOr<PreviewColour> FindPreviewColour(const std::string& path,
                                                 const AutoencoderKl& autoencoder,
                                                 const Execution& execution, int64_t side) {
@@ -64,7 +65,8 @@ absl::StatusOr<PreviewColour> FindPreviewColour(const std::string& path,
   return FitPreviewColour(at::cat(latents), at::cat(images));
 }
 
-// Number of steps and guidance scale that suit the model: generation_config.json where there is one.
+// Number of steps and guidance scale that suit the model: generation_config.json where there is
+// one.
 absl::Status ReadDefaults(const std::string& path, ModelInfo& info) {
   info.default_steps =
       info.default_solver == Solver::kDdim ? kDefaultDdimSteps : kDefaultMultistepSteps;
@@ -109,7 +111,29 @@ ModelInfo DescribeModel(const std::string& name, const ModelDirectory& directory
   return info;
 }
 
+std::vector<FeedbackPlanInfo> DescribePlans(const Feedback& feedback, const Denoiser& denoiser) {
+  std::vector<FeedbackPlanInfo> infos;
+  for (const CalibratedPlan& plan : feedback.plans) {
+    FeedbackPlanInfo& info = infos.emplace_back();
+    info.steps = plan.plan.steps;
+    info.solver = ToSolver(plan.plan.solver);
+    info.feedback_steps = static_cast<int>(plan.plan.feedback.size());
+    for (const PlannedStep& step : plan.steps.steps) {
+      info.block_evaluations += denoiser.BlocksOf(step.pass);
+    }
+    info.equivalent_steps = plan.equivalent_steps;
+    info.min_guidance_scale = plan.min_guidance_scale;
+    info.max_guidance_scale = plan.max_guidance_scale;
+  }
+  return infos;
+}
+
 }  // namespace
+
+const CalibratedPlan* DitModel::FindFeedbackPlan(int steps, SolverKind solver,
+                                                 double guidance_scale) const {
+  return feedback_ ? FindPlan(feedback_->plans, steps, solver, guidance_scale) : nullptr;
+}
 
 SolverKind ToSolverKind(Solver solver) {
   return solver == Solver::kDdim ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m;
@@ -162,16 +186,21 @@ absl::StatusOr<std::shared_ptr<const DitModel>> DitModel::Load(const std::string
 
   std::shared_ptr<DitModel> model(new DitModel(execution, std::move(transformer),
                                                std::move(autoencoder), *std::move(schedule)));
-  ILF_ASSIGN_OR_RETURN(model->preview_colour_, FindPreviewColour(path, model->autoencoder_, execution,
-                                                                 config.sample_size));
+  ILF_ASSIGN_OR_RETURN(model->preview_colour_,
+                       FindPreviewColour(path, model->autoencoder_, execution, config.sample_size));
   model->info_ = DescribeModel(name, directory, config, vae_config, execution);
   model->info_.default_solver = ToSolver(scheduler.default_solver);
   model->info_.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m};
+  if (HasFeedback(directory)) {
+    ILF_ASSIGN_OR_RETURN(model->feedback_,
+                         LoadFeedback(directory, config, model->schedule_, execution));
+    model->info_.feedback_plans = DescribePlans(*model->feedback_, model->denoiser());
+  }
   model->info_.max_steps = std::min(MaxSteps(model->schedule_, SolverKind::kDdim),
                                     MaxSteps(model->schedule_, SolverKind::kDpmSolverPp2m));
   if (model->info_.max_steps < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(directory.scheduler.origin(), ": the schedule leaves no timestep to sample at"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        directory.scheduler.origin(), ": the schedule leaves no timestep to sample at"));
   }
   ILF_RETURN_IF_ERROR(ReadDefaults(path, model->info_));
   return model;

@@ -1,8 +1,11 @@
-// A class-conditional model as it is served: transformer, autoencoder, noise schedule, preview colours.
+// A class-conditional model as it is served: transformer, autoencoder, noise schedule, feedback
+// module, preview colours.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "engine/api/model_info.h"
@@ -10,6 +13,8 @@
 #include "engine/model/autoencoder_kl.h"
 #include "engine/model/dit_transformer.h"
 #include "engine/model/execution.h"
+#include "engine/pipeline/denoiser.h"
+#include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
 #include "engine/sampling/solver.h"
 
@@ -18,7 +23,8 @@ namespace ilf {
 // Const after Load and thread-safe; the workers of a device share one.
 class DitModel {
  public:
-  // Loads the model directory `path` under the name `name`. An error is one line that names file and reason.
+  // Loads the model directory `path` under the name `name`. An error is one line that names file
+  // and reason.
   static absl::StatusOr<std::shared_ptr<const DitModel>> Load(const std::string& path,
                                                               const std::string& name,
                                                               const Execution& execution);
@@ -28,6 +34,13 @@ class DitModel {
   const DitTransformer& transformer() const { return transformer_; }
   const AutoencoderKl& autoencoder() const { return autoencoder_; }
   const NoiseSchedule& schedule() const { return schedule_; }
+  Denoiser denoiser() const { return {&transformer_, feedback_ ? &feedback_->module : nullptr}; }
+  // Empty without a feedback module.
+  std::vector<CalibratedPlan> feedback_plans() const {
+    return feedback_ ? feedback_->plans : std::vector<CalibratedPlan>();
+  }
+  // Nullptr when the model has no such plan.
+  const CalibratedPlan* FindFeedbackPlan(int steps, SolverKind solver, double guidance_scale) const;
   const PreviewColour& preview_colour() const { return preview_colour_; }
 
  private:
@@ -38,6 +51,7 @@ class DitModel {
   DitTransformer transformer_;
   AutoencoderKl autoencoder_;
   NoiseSchedule schedule_;
+  std::optional<Feedback> feedback_;
   PreviewColour preview_colour_;
   ModelInfo info_;
 };
@@ -48,8 +62,8 @@ Solver ToSolver(SolverKind kind);
 // A picture [3, h, w] in [-1, 1] (clamped) as 8-bit RGB.
 RgbImage ToRgbImage(const at::Tensor& picture);
 
-// Latents [1, channels, h, w] as the transformer knows them -> 8-bit RGB. One image a call: convolutions are
-// not batch-invariant.
+// Latents [1, channels, h, w] as the transformer knows them -> 8-bit RGB. One image a call:
+// convolutions are not batch-invariant.
 RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent);
 
 }  // namespace ilf

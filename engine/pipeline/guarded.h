@@ -14,8 +14,9 @@
 
 namespace ilf {
 
-// What `call`, which returns a Status or StatusOr, throws as a Status of one line: RESOURCE_EXHAUSTED when memory
-// ran out, else INTERNAL. `where`, unless empty, goes before the line.
+// What `call`, which returns a Status or StatusOr, throws as a Status of one line:
+// RESOURCE_EXHAUSTED when memory ran out, else INTERNAL. `where`, unless empty, goes before the
+// line.
 template <typename Call>
 auto Guarded(Call call, absl::string_view where = "") -> decltype(call()) {
   const auto line = [where](absl::string_view what) {

@@ -19,8 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The folders of `root` that hold a model_index.json, by name. One that may not be looked into (the lost+found of
-// a volume) holds none.
+// The folders of `root` that hold a model_index.json, by name. One that may not be looked into (the
+// lost+found of a volume) holds none.
 absl::StatusOr<std::vector<fs::path>> FindModels(const std::string& root) {
   std::error_code error;
   std::vector<fs::path> folders;
@@ -47,7 +47,8 @@ bool IsFastAtBfloat16(c10::Device device) {
   const auto capabilities = at::cpu::get_cpu_capabilities();
   for (const char* name : {"avx512_bf16", "amx_bf16"}) {
     const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool()) return true;
+    if (found != capabilities.end() && found->second.isBool() && found->second.toBool())
+      return true;
   }
   return false;
 }
@@ -92,8 +93,8 @@ absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution
   for (const fs::path& folder : folders) {
     const std::string name = folder.filename().string();
     ILF_ASSIGN_OR_RETURN(
-        models[name], Guarded([&] { return DitModel::Load(folder.string(), name, execution); },
-                              folder.string()));
+        models[name],
+        Guarded([&] { return DitModel::Load(folder.string(), name, execution); }, folder.string()));
   }
   return models;
 }

@@ -18,15 +18,16 @@ using ModelsByName = std::map<std::string, std::shared_ptr<const DitModel>>;
 // "cpu" or "cuda:N" with a device that this machine has; INVALID_ARGUMENT otherwise.
 absl::StatusOr<c10::Device> ParseDevice(const std::string& name);
 
-// Whether the hardware multiplies bfloat16 faster than float32: any GPU; a CPU with AMX or AVX512-BF16.
+// Whether the hardware multiplies bfloat16 faster than float32: any GPU; a CPU with AMX or
+// AVX512-BF16.
 bool IsFastAtBfloat16(c10::Device device);
 
 // `dtype`: "float32", "bfloat16", or "auto" for bfloat16 where IsFastAtBfloat16, else float32.
 absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string& dtype,
                                           bool batch_invariant);
 
-// Every folder of `root` that holds a model_index.json, by folder name; NOT_FOUND when there is none. An error,
-// also one that LibTorch throws, is one line that names file or folder and reason.
+// Every folder of `root` that holds a model_index.json, by folder name; NOT_FOUND when there is
+// none. An error, also one that LibTorch throws, is one line that names file or folder and reason.
 absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution& execution);
 
 }  // namespace ilf

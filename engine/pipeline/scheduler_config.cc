@@ -14,7 +14,8 @@ absl::Status Wrong(const JsonConfig& json, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(json.origin(), ": ", what));
 }
 
-// The value of a key that holds one of a few names; `value` keeps its default when the key is absent.
+// The value of a key that holds one of a few names; `value` keeps its default when the key is
+// absent.
 template <typename Enum>
 absl::Status ReadName(const JsonConfig& json, absl::string_view key,
                       absl::Span<const std::pair<absl::string_view, Enum>> names, Enum* value) {
@@ -32,9 +33,8 @@ absl::Status ReadName(const JsonConfig& json, absl::string_view key,
 }
 
 absl::Status RefuseWhatWeCannot(const JsonConfig& json) {
-  for (const char* key : {"thresholding", "use_karras_sigmas", "use_exponential_sigmas",
-                          "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas",
-                          "rescale_betas_zero_snr"}) {
+  for (const char* key : {"thresholding", "use_exponential_sigmas", "use_beta_sigmas",
+                          "use_flow_sigmas", "rescale_betas_zero_snr"}) {
     ILF_ASSIGN_OR_RETURN(const bool on, json.GetBool(key, false));
     if (on) return Wrong(json, absl::StrCat(key, " is not supported"));
   }
@@ -51,12 +51,12 @@ absl::Status ReadCommon(const JsonConfig& json, NoiseScheduleConfig& c) {
   c.num_train_timesteps = static_cast<int>(train_timesteps);
   ILF_ASSIGN_OR_RETURN(c.beta_start, json.GetDouble("beta_start", c.beta_start));
   ILF_ASSIGN_OR_RETURN(c.beta_end, json.GetDouble("beta_end", c.beta_end));
-  ILF_RETURN_IF_ERROR(ReadName<BetaSchedule>(
-      json, "beta_schedule",
-      {{"linear", BetaSchedule::kLinear},
-       {"scaled_linear", BetaSchedule::kScaledLinear},
-       {"squaredcos_cap_v2", BetaSchedule::kSquaredCosCapV2}},
-      &c.beta_schedule));
+  ILF_RETURN_IF_ERROR(
+      ReadName<BetaSchedule>(json, "beta_schedule",
+                             {{"linear", BetaSchedule::kLinear},
+                              {"scaled_linear", BetaSchedule::kScaledLinear},
+                              {"squaredcos_cap_v2", BetaSchedule::kSquaredCosCapV2}},
+                             &c.beta_schedule));
   ILF_RETURN_IF_ERROR(ReadName<PredictionType>(json, "prediction_type",
                                                {{"epsilon", PredictionType::kEpsilon},
                                                 {"v_prediction", PredictionType::kVPrediction},
@@ -84,11 +84,18 @@ absl::Status ReadDdim(const JsonConfig& json, NoiseScheduleConfig& c) {
 }
 
 absl::Status ReadDpmSolver(const JsonConfig& json, NoiseScheduleConfig& c) {
-  ILF_ASSIGN_OR_RETURN(const std::string algorithm, json.GetString("algorithm_type", "dpmsolver++"));
+  ILF_ASSIGN_OR_RETURN(const std::string algorithm,
+                       json.GetString("algorithm_type", "dpmsolver++"));
   if (algorithm != "dpmsolver++") {
-    return Wrong(json, absl::StrCat("algorithm_type '", algorithm,
-                                    "' is not supported, only dpmsolver++"));
+    return Wrong(
+        json, absl::StrCat("algorithm_type '", algorithm, "' is not supported, only dpmsolver++"));
   }
+  ILF_ASSIGN_OR_RETURN(const bool karras, json.GetBool("use_karras_sigmas", false));
+  ILF_ASSIGN_OR_RETURN(const bool log_snr, json.GetBool("use_lu_lambdas", false));
+  if (karras && log_snr)
+    return Wrong(json, "use_karras_sigmas and use_lu_lambdas exclude each other");
+  if (karras) c.level_spacing = LevelSpacing::kKarras;
+  if (log_snr) c.level_spacing = LevelSpacing::kLogSnr;
   ILF_ASSIGN_OR_RETURN(const int64_t order, json.GetInt("solver_order", c.solver_order));
   if (order < 1 || order > 2) return Wrong(json, "solver_order must be 1 or 2");
   c.solver_order = static_cast<int>(order);
@@ -98,8 +105,7 @@ absl::Status ReadDpmSolver(const JsonConfig& json, NoiseScheduleConfig& c) {
   ILF_RETURN_IF_ERROR(ReadName<FinalSigmas>(
       json, "final_sigmas_type",
       {{"zero", FinalSigmas::kZero}, {"sigma_min", FinalSigmas::kSigmaMin}}, &c.final_sigmas_type));
-  ILF_ASSIGN_OR_RETURN(c.lower_order_final,
-                       json.GetBool("lower_order_final", c.lower_order_final));
+  ILF_ASSIGN_OR_RETURN(c.lower_order_final, json.GetBool("lower_order_final", c.lower_order_final));
   ILF_ASSIGN_OR_RETURN(c.euler_at_final, json.GetBool("euler_at_final", c.euler_at_final));
   ILF_ASSIGN_OR_RETURN(c.lambda_min_clipped,
                        json.GetDouble("lambda_min_clipped", c.lambda_min_clipped));
@@ -111,11 +117,11 @@ absl::Status ReadDpmSolver(const JsonConfig& json, NoiseScheduleConfig& c) {
 absl::StatusOr<SchedulerConfig> ReadSchedulerConfig(const JsonConfig& json) {
   ILF_RETURN_IF_ERROR(RefuseWhatWeCannot(json));
   SchedulerConfig config;
-  ILF_RETURN_IF_ERROR(ReadName<SolverKind>(
-      json, "_class_name",
-      {{"DDIMScheduler", SolverKind::kDdim},
-       {"DPMSolverMultistepScheduler", SolverKind::kDpmSolverPp2m}},
-      &config.default_solver));
+  ILF_RETURN_IF_ERROR(
+      ReadName<SolverKind>(json, "_class_name",
+                           {{"DDIMScheduler", SolverKind::kDdim},
+                            {"DPMSolverMultistepScheduler", SolverKind::kDpmSolverPp2m}},
+                           &config.default_solver));
   config.schedule = DefaultConfigOf(config.default_solver);
   ILF_RETURN_IF_ERROR(ReadCommon(json, config.schedule));
   ILF_RETURN_IF_ERROR(config.default_solver == SolverKind::kDdim

@@ -26,8 +26,11 @@ constexpr int kJpegQuality = 92;
 
 class TorchImage final : public ImageState {
  public:
-  TorchImage(std::shared_ptr<const DitModel> model, std::string batch_key, Trajectory trajectory)
+  // `feedback`: the plan that the trajectory follows, of `model`; nullptr for a plain one.
+  TorchImage(std::shared_ptr<const DitModel> model, const CalibratedPlan* feedback,
+             std::string batch_key, Trajectory trajectory)
       : model_(std::move(model)),
+        feedback_(feedback),
         batch_key_(std::move(batch_key)),
         trajectory_(std::move(trajectory)) {}
 
@@ -35,9 +38,18 @@ class TorchImage final : public ImageState {
   int Rows() const override { return trajectory_.rows(); }
   int Steps() const override { return static_cast<int>(trajectory_.plan.steps.size()); }
   int StepsDone() const override { return trajectory_.steps_done; }
-  int64_t BlockEvaluations() const override { return PlainBlockEvaluations(); }
+  int FeedbackRows() const override {
+    const bool feeds_back =
+        !trajectory_.ended() && trajectory_.next_step().pass == PassKind::kFeedback;
+    return feeds_back ? Rows() : 0;
+  }
+  int FeedbackSteps() const override {
+    return feedback_ == nullptr ? 0 : feedback_->plan.feedback.size();
+  }
+  int64_t BlockEvaluations() const override { return trajectory_.block_evaluations; }
   int64_t PlainBlockEvaluations() const override {
-    return int64_t{trajectory_.steps_done} * Rows() * model_->info().blocks;
+    const int steps = feedback_ == nullptr ? Steps() : feedback_->equivalent_steps;
+    return int64_t{steps} * Rows() * model_->info().blocks;
   }
 
   const DitModel& model() const { return *model_; }
@@ -46,6 +58,7 @@ class TorchImage final : public ImageState {
 
  private:
   const std::shared_ptr<const DitModel> model_;
+  const CalibratedPlan* const feedback_;
   const std::string batch_key_;
   Trajectory trajectory_;
 };
@@ -85,7 +98,7 @@ class TorchStepRunner final : public StepRunner {
       for (ImageState* image : images) {
         trajectories.push_back(&static_cast<TorchImage*>(image)->trajectory());
       }
-      StepTogether(AsTorch(*images[0]).model().transformer(), trajectories);
+      StepTogether(AsTorch(*images[0]).model().denoiser(), trajectories);
       WaitFor(device_);
       return absl::OkStatus();
     });
@@ -96,10 +109,9 @@ class TorchStepRunner final : public StepRunner {
       c10::InferenceMode inference;
       const at::Tensor x0 = AsTorch(image).trajectory().x0[0].to(at::kCPU).contiguous();
       ILF_ASSIGN_OR_RETURN(
-          RgbBuffer rgb,
-          ColourLatent(AsTorch(image).model().preview_colour(),
-                       {x0.data_ptr<float>(), static_cast<size_t>(x0.numel())},
-                       static_cast<int>(x0.size(1)), static_cast<int>(x0.size(2))));
+          RgbBuffer rgb, ColourLatent(AsTorch(image).model().preview_colour(),
+                                      {x0.data_ptr<float>(), static_cast<size_t>(x0.numel())},
+                                      static_cast<int>(x0.size(1)), static_cast<int>(x0.size(2))));
       return RgbImage{rgb.width, rgb.height, std::move(rgb.pixels)};
     });
   }
@@ -131,18 +143,26 @@ class TorchStepRunner final : public StepRunner {
     const auto found = models_.find(request.model);
     Check(found != models_.end(), "request for a model that is not served");
     const std::shared_ptr<const DitModel>& model = found->second;
-    ILF_ASSIGN_OR_RETURN(StepPlan plan, MakeStepPlan(model->schedule(), ToSolverKind(request.solver),
-                                                     request.steps));
+    const SolverKind solver = ToSolverKind(request.solver);
+    const CalibratedPlan* feedback = nullptr;
+    if (request.acceleration == Acceleration::kFeedback) {
+      feedback = model->FindFeedbackPlan(request.steps, solver, request.guidance_scale);
+      Check(feedback != nullptr, "request for a feedback plan that the model does not have");
+    }
+    ILF_ASSIGN_OR_RETURN(StepPlan plan,
+                         feedback != nullptr
+                             ? absl::StatusOr<StepPlan>(feedback->steps)
+                             : MakeStepPlan(model->schedule(), solver, request.steps));
     const DitConfig& config = model->transformer().config();
     // Drawn on the CPU and in float32 on every device: a seed means the same picture everywhere.
-    const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(
-        request.seed + static_cast<uint64_t>(image_index));
+    const at::Generator generator =
+        at::make_generator<at::CPUGeneratorImpl>(request.seed + static_cast<uint64_t>(image_index));
     const at::Tensor noise =
         at::randn({1, config.in_channels, config.sample_size, config.sample_size}, generator)
             .to(device_);
     std::string key = absl::StrCat(request.model, "/", config.sample_size, "x", config.sample_size);
     return std::make_unique<TorchImage>(
-        model, std::move(key),
+        model, feedback, std::move(key),
         StartTrajectory(std::move(plan), noise,
                         std::get<ClassCondition>(request.condition).class_index,
                         request.guidance_scale));
@@ -172,7 +192,8 @@ absl::StatusOr<TorchRunners> MakeTorchRunners(const TorchRunnerOptions& options)
         std::make_unique<TorchStepRunner>(device, options.threads_per_runner, entry->second));
   }
   Check(!by_device.empty(), "no devices");
-  for (const auto& [name, model] : by_device.begin()->second) result.models.push_back(model->info());
+  for (const auto& [name, model] : by_device.begin()->second)
+    result.models.push_back(model->info());
   return result;
 }
 

@@ -63,6 +63,7 @@ void ImageOutput::DecodeAndDeliver(const ActiveImage& image) {
   event.image_index = image.index;
   event.seed = request.seed + static_cast<uint64_t>(image.index);
   event.steps = image.state->StepsDone();
+  event.feedback_steps = image.state->FeedbackSteps();
   event.block_evaluations = image.state->BlockEvaluations();
   event.plain_block_evaluations = image.state->PlainBlockEvaluations();
   event.timings = {.queue = image.taken - image.request->submitted(),

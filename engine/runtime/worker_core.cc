@@ -114,7 +114,7 @@ void WorkerCore::Begin(const TakenImage& taken) {
 }
 
 void WorkerCore::StepBatch(absl::Span<const ImageId> ids) {
-  const int rows = Rows(ids);
+  const BatchRows rows = Rows(ids);
   const absl::Time start = parts_.clock->Now();
   const absl::Status status = CallRun(ids);
   if (status.ok()) {
@@ -142,15 +142,16 @@ absl::Status WorkerCore::CallRun(absl::Span<const ImageId> ids) {
   return GuardedCall("Run", [&] { return parts_.runner->Run(images); });
 }
 
-void WorkerCore::AfterStep(absl::Span<const ImageId> ids, int rows, absl::Duration took) {
+void WorkerCore::AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows,
+                           absl::Duration took) {
   batcher_.Stepped(ids, parts_.clock->Now());
   std::vector<absl::string_view> cost_keys;
   for (const ImageId id : ids) cost_keys.push_back(slots_[id].request->cost_key());
   std::sort(cost_keys.begin(), cost_keys.end());
   cost_keys.erase(std::unique(cost_keys.begin(), cost_keys.end()), cost_keys.end());
-  parts_.work->AddStep(index_, cost_keys, rows, took);
+  parts_.work->AddStep(index_, cost_keys, rows.all, took);
   parts_.observer->StepDone({index_, slots_[ids.front()].request->request().model,
-                             static_cast<int>(ids.size()), rows, took});
+                             static_cast<int>(ids.size()), rows.all, rows.feedback, took});
   for (const ImageId id : ids) Advance(id);
 }
 
@@ -183,9 +184,12 @@ ActiveImage WorkerCore::Release(ImageId id) {
   return std::exchange(slots_[id], ActiveImage());
 }
 
-int WorkerCore::Rows(absl::Span<const ImageId> ids) const {
-  int rows = 0;
-  for (const ImageId id : ids) rows += slots_[id].state->Rows();
+WorkerCore::BatchRows WorkerCore::Rows(absl::Span<const ImageId> ids) const {
+  BatchRows rows;
+  for (const ImageId id : ids) {
+    rows.all += slots_[id].state->Rows();
+    rows.feedback += slots_[id].state->FeedbackRows();
+  }
   return rows;
 }
 

@@ -42,19 +42,24 @@ class WorkerCore {
   int active_images() const { return batcher_.images(); }
 
  private:
+  struct BatchRows {
+    int all = 0;
+    int feedback = 0;  // of these, how many run feedback
+  };
+
   void DropEnded();
   bool TakeUp();
   bool HasRoom() const;
   void Begin(const TakenImage& taken);
   void StepBatch(absl::Span<const ImageId> ids);
   absl::Status CallRun(absl::Span<const ImageId> ids);
-  void AfterStep(absl::Span<const ImageId> ids, int rows, absl::Duration took);
+  void AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows, absl::Duration took);
   void AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status);
   void NoteFailure(const absl::Status& status);
   void Advance(ImageId id);
   ActiveImage Release(ImageId id);
 
-  int Rows(absl::Span<const ImageId> ids) const;
+  BatchRows Rows(absl::Span<const ImageId> ids) const;
 
   const int index_;
   const EngineOptions options_;

@@ -9,7 +9,7 @@
 namespace ilf {
 namespace {
 
-PlannedStep DdimStep(const NoiseScheduleConfig& config, int timestep, double alpha_cumprod,
+PlannedStep DdimStep(const NoiseScheduleConfig& config, double timestep, double alpha_cumprod,
                      double next_alpha_cumprod) {
   const double signal = std::sqrt(alpha_cumprod);
   const double noise = std::sqrt(1.0 - alpha_cumprod);
@@ -43,6 +43,19 @@ absl::StatusOr<StepPlan> DdimPlan(const NoiseSchedule& schedule, int steps) {
         next >= 0 ? schedule.AlphaCumprod(next) : schedule.FinalAlphaCumprod();
     plan.steps.push_back(
         DdimStep(config, timestep, schedule.AlphaCumprod(timestep), next_alpha_cumprod));
+  }
+  return plan;
+}
+
+StepPlan DdimPlanFrom(const NoiseSchedule& schedule, absl::Span<const NoiseLevel> starts) {
+  const auto alpha_cumprod = [](double sigma) { return 1.0 / (1.0 + sigma * sigma); };
+  StepPlan plan;
+  plan.steps.reserve(starts.size());
+  for (size_t i = 0; i < starts.size(); ++i) {
+    const double next =
+        i + 1 < starts.size() ? alpha_cumprod(starts[i + 1].sigma) : schedule.FinalAlphaCumprod();
+    plan.steps.push_back(
+        DdimStep(schedule.config(), starts[i].timestep, alpha_cumprod(starts[i].sigma), next));
   }
   return plan;
 }

@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/sampling/prediction.h"
-#include "engine/sampling/timesteps.h"
 
 namespace ilf {
 namespace {
@@ -27,19 +26,11 @@ Level LevelOf(double sigma) {
   return {signal, sigma * signal, -std::log(sigma)};
 }
 
-// Timesteps are dropped from the noisy end.
-int UsableTimesteps(const NoiseSchedule& schedule) {
-  int usable = schedule.num_train_timesteps();
-  const double least = schedule.config().lambda_min_clipped;
-  while (usable > 1 && LevelOf(schedule.SigmaAt(usable - 1)).log_snr < least) --usable;
-  return usable;
-}
-
 // The levels between which the steps go: one more than there are steps.
-std::vector<Level> Levels(const NoiseSchedule& schedule, const std::vector<int>& timesteps) {
+std::vector<Level> LevelsOf(const NoiseSchedule& schedule, absl::Span<const NoiseLevel> starts) {
   std::vector<Level> levels;
-  levels.reserve(timesteps.size() + 1);
-  for (const int timestep : timesteps) levels.push_back(LevelOf(schedule.SigmaAt(timestep)));
+  levels.reserve(starts.size() + 1);
+  for (const NoiseLevel& start : starts) levels.push_back(LevelOf(start.sigma));
   const bool to_zero = schedule.config().final_sigmas_type == FinalSigmas::kZero;
   levels.push_back(LevelOf(to_zero ? 0.0 : schedule.SigmaAt(0)));
   return levels;
@@ -52,7 +43,8 @@ bool IsFirstOrder(const NoiseScheduleConfig& config, int index, int steps) {
          config.final_sigmas_type == FinalSigmas::kZero;
 }
 
-PlannedStep FirstOrderStep(PredictionType type, int timestep, const Level& from, const Level& to) {
+PlannedStep FirstOrderStep(PredictionType type, double timestep, const Level& from,
+                           const Level& to) {
   const LinearMap predicted_x0 = PredictedX0(type, from.signal, from.noise);
   PlannedStep step;
   step.timestep = timestep;
@@ -79,22 +71,26 @@ void RaiseToSecondOrder(SolverType type, const Level& before, const Level& from,
 }  // namespace
 
 absl::StatusOr<StepPlan> DpmSolverPpPlan(const NoiseSchedule& schedule, int steps) {
-  const NoiseScheduleConfig& config = schedule.config();
-  if (config.solver_order > 2) {
-    return absl::UnimplementedError(
-        absl::StrCat("DPM-Solver++ of solver_order ", config.solver_order, " (1 and 2 are)"));
+  if (schedule.config().solver_order > 2) {
+    return absl::UnimplementedError(absl::StrCat("DPM-Solver++ of solver_order ",
+                                                 schedule.config().solver_order, " (1 and 2 are)"));
   }
-  ILF_ASSIGN_OR_RETURN(
-      const std::vector<int> timesteps,
-      SpacedTimesteps(config, SpacingRule::kDpmSolver, UsableTimesteps(schedule), steps));
-  const std::vector<Level> levels = Levels(schedule, timesteps);
+  ILF_ASSIGN_OR_RETURN(const std::vector<NoiseLevel> starts, SpacedLevels(schedule, steps));
+  return DpmSolverPpPlanFrom(schedule, starts);
+}
 
+StepPlan DpmSolverPpPlanFrom(const NoiseSchedule& schedule, absl::Span<const NoiseLevel> starts,
+                             const std::set<int>& without_history) {
+  const NoiseScheduleConfig& config = schedule.config();
+  const std::vector<Level> levels = LevelsOf(schedule, starts);
+  const int steps = static_cast<int>(starts.size());
   StepPlan plan;
   plan.steps.reserve(steps);
   for (int i = 0; i < steps; ++i) {
     PlannedStep step =
-        FirstOrderStep(config.prediction_type, timesteps[i], levels[i], levels[i + 1]);
-    if (!IsFirstOrder(config, i, steps)) {
+        FirstOrderStep(config.prediction_type, starts[i].timestep, levels[i], levels[i + 1]);
+    const bool has_history = !without_history.contains(i) && !without_history.contains(i - 1);
+    if (has_history && !IsFirstOrder(config, i, steps)) {
       RaiseToSecondOrder(config.solver_type, levels[i - 1], levels[i], levels[i + 1], step);
     }
     plan.steps.push_back(step);

@@ -97,6 +97,29 @@ absl::Status Validate(const NoiseScheduleConfig& config) {
 
 }  // namespace
 
+absl::string_view SpacingName(Spacing spacing) {
+  switch (spacing) {
+    case Spacing::kLeading:
+      return "leading";
+    case Spacing::kTrailing:
+      return "trailing";
+    case Spacing::kLinspace:
+      return "linspace";
+    case Spacing::kKarras:
+      return "karras";
+    case Spacing::kLogSnr:
+      return "log_snr";
+  }
+  return "";
+}
+
+std::optional<Spacing> SpacingNamed(absl::string_view name) {
+  for (const Spacing spacing : kAllSpacings) {
+    if (name == SpacingName(spacing)) return spacing;
+  }
+  return std::nullopt;
+}
+
 NoiseSchedule::NoiseSchedule(const NoiseScheduleConfig& config, std::vector<double> alphas_cumprod)
     : config_(config), alphas_cumprod_(std::move(alphas_cumprod)) {}
 
@@ -115,6 +138,19 @@ absl::StatusOr<NoiseSchedule> NoiseSchedule::Create(const NoiseScheduleConfig& c
         "beta_start, beta_end and num_train_timesteps leave no signal or add no noise");
   }
   return NoiseSchedule(config, std::move(alphas_cumprod));
+}
+
+NoiseSchedule NoiseSchedule::With(Spacing spacing) const {
+  NoiseSchedule schedule = *this;
+  LevelSpacing& levels = schedule.config_.level_spacing;
+  TimestepSpacing& timesteps = schedule.config_.timestep_spacing;
+  levels = LevelSpacing::kByTimestep;
+  if (spacing == Spacing::kLeading) timesteps = TimestepSpacing::kLeading;
+  if (spacing == Spacing::kTrailing) timesteps = TimestepSpacing::kTrailing;
+  if (spacing == Spacing::kLinspace) timesteps = TimestepSpacing::kLinspace;
+  if (spacing == Spacing::kKarras) levels = LevelSpacing::kKarras;
+  if (spacing == Spacing::kLogSnr) levels = LevelSpacing::kLogSnr;
+  return schedule;
 }
 
 double NoiseSchedule::AlphaCumprod(int timestep) const {
@@ -136,6 +172,16 @@ double NoiseSchedule::SigmaAt(double timestep) const {
   const double fraction = timestep - below;
   if (fraction == 0.0) return sigma(below);
   return sigma(below) + fraction * (sigma(below + 1) - sigma(below));
+}
+
+double NoiseSchedule::TimestepAt(double sigma) const {
+  const int last = num_train_timesteps() - 1;
+  int above = 1;  // the first timestep with more noise
+  while (above < last && SigmaAt(above) <= sigma) ++above;
+  if (last == 0) return 0.0;
+  const double low = std::log(SigmaAt(above - 1));
+  const double high = std::log(SigmaAt(above));
+  return above - 1 + std::clamp((std::log(sigma) - low) / (high - low), 0.0, 1.0);
 }
 
 }  // namespace ilf

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace ilf {
 
@@ -20,6 +22,22 @@ enum class PredictionType { kEpsilon, kVPrediction, kSample };
 // Which of the training timesteps a plan of few steps visits.
 enum class TimestepSpacing { kLeading, kTrailing, kLinspace };
 
+// How DPM-Solver++ spaces its noise levels: by timestep (TimestepSpacing), or between the noise
+// levels of the last and of the first timestep, both included, where the model is told the nearest
+// timestep: as Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models",
+// equation 5, or evenly in log(signal / noise) (Lu et al., "DPM-Solver"; diffusers'
+// use_lu_lambdas).
+enum class LevelSpacing { kByTimestep, kKarras, kLogSnr };
+
+// The two settings in one, as users name it.
+enum class Spacing { kLeading, kTrailing, kLinspace, kKarras, kLogSnr };
+inline constexpr Spacing kAllSpacings[] = {Spacing::kLeading, Spacing::kTrailing,
+                                           Spacing::kLinspace, Spacing::kKarras, Spacing::kLogSnr};
+
+// "leading", "trailing", "linspace", "karras", "log_snr".
+absl::string_view SpacingName(Spacing spacing);
+std::optional<Spacing> SpacingNamed(absl::string_view name);
+
 // Where the DPM-Solver++ trajectory ends: at no noise, or at the noise of timestep 0.
 enum class FinalSigmas { kZero, kSigmaMin };
 
@@ -27,7 +45,7 @@ enum class FinalSigmas { kZero, kSigmaMin };
 enum class SolverType { kMidpoint, kHeun };
 
 // The keys of scheduler_config.json that matter here, under their own names. The values below are
-// what diffusers' DDIMScheduler takes for a missing key; the last six are
+// what diffusers' DDIMScheduler takes for a missing key; the last seven are
 // DPMSolverMultistepScheduler's.
 struct NoiseScheduleConfig {
   int num_train_timesteps = 1000;
@@ -42,6 +60,7 @@ struct NoiseScheduleConfig {
   double clip_sample_range = 1.0;
   bool set_alpha_to_one = true;  // DDIM's last step ends at x0 itself, else at timestep 0
 
+  LevelSpacing level_spacing = LevelSpacing::kByTimestep;  // use_karras_sigmas, use_lu_lambdas
   int solver_order = 2;
   SolverType solver_type = SolverType::kMidpoint;
   bool lower_order_final = true;  // first order at the last of fewer than 15 steps
@@ -57,6 +76,9 @@ class NoiseSchedule {
   // INVALID_ARGUMENT names the key that is out of range.
   static absl::StatusOr<NoiseSchedule> Create(const NoiseScheduleConfig& config);
 
+  // The same noise, visited in another spacing.
+  NoiseSchedule With(Spacing spacing) const;
+
   const NoiseScheduleConfig& config() const { return config_; }
   int num_train_timesteps() const { return config_.num_train_timesteps; }
 
@@ -70,6 +92,10 @@ class NoiseSchedule {
   // sqrt((1 - alpha_cumprod) / alpha_cumprod): noise per signal, interpolated linearly between
   // training timesteps. `timestep` in [0, num_train_timesteps - 1].
   double SigmaAt(double timestep) const;
+
+  // The timestep at which the noise per signal is `sigma`, interpolated linearly in log(sigma)
+  // between training timesteps and clamped to the schedule.
+  double TimestepAt(double sigma) const;
 
  private:
   NoiseSchedule(const NoiseScheduleConfig& config, std::vector<double> alphas_cumprod);

@@ -7,6 +7,9 @@
 
 namespace ilf {
 
+// A plain pass runs every block once, a feedback pass the inner blocks again (docs/ilf.md).
+enum class PassKind { kPlain, kFeedback };
+
 // One solver update, for the latent x and the model's output `eps` (whatever its prediction type):
 //   eps = model(c_in * x, timestep)
 //   x0  = clamp(p * x + q * eps, -clip, clip)
@@ -14,6 +17,8 @@ namespace ilf {
 // x0_previous is the x0 of the step before; the first step of a plan has c == 0.
 struct PlannedStep {
   double timestep = 0.0;
+  PassKind pass = PassKind::kPlain;
+  double target_timestep = 0.0;  // that a feedback pass aims at
   double c_in = 1.0;
   double p = 0.0;
   double q = 0.0;

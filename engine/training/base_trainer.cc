@@ -29,26 +29,6 @@ constexpr int kSheetSteps = 20;
 constexpr int64_t kSheetColumns = 8;
 constexpr int64_t kSheetClasses = 16;
 
-struct Data {
-  at::Tensor latents;  // [n, channels, side, side], scaled
-  at::Tensor labels;   // [n]
-  std::vector<std::string> label_names;
-};
-
-absl::StatusOr<AutoencoderKl> LoadAutoencoder(const std::string& model, c10::Device device) {
-  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(model + "/vae/config.json"));
-  ILF_ASSIGN_OR_RETURN(const AutoencoderConfig config, AutoencoderConfig::FromJson(json));
-  ILF_ASSIGN_OR_RETURN(StateDict weights,
-                       StateDict::Load(model + "/vae/diffusion_pytorch_model.safetensors"));
-  return AutoencoderKl::Load(config, weights, {.device = device});
-}
-
-// Tells one version of the autoencoder's weights from another.
-std::string AutoencoderKey(const std::string& model) {
-  const std::filesystem::path file = model + "/vae/diffusion_pytorch_model.safetensors";
-  return absl::StrCat(std::filesystem::last_write_time(file).time_since_epoch().count());
-}
-
 absl::StatusOr<DitTransformer> MakeModel(const DitConfig& config, const NamedTensors& weights,
                                          const Execution& execution) {
   StateDict tensors(WithEmbedderCopies(weights, config), "transformer weights");
@@ -56,15 +36,16 @@ absl::StatusOr<DitTransformer> MakeModel(const DitConfig& config, const NamedTen
 }
 
 // By timestep, [timesteps]: signal sqrt(alpha_cumprod), noise sqrt(1 - alpha_cumprod), and
-// weight: of a timestep's squared error, min(SNR, gamma) / SNR (Hang et al., "Efficient Diffusion Training via
-// Min-SNR Weighting Strategy", for epsilon prediction); 1 throughout when gamma is 0.
+// weight: of a timestep's squared error, min(SNR, gamma) / SNR (Hang et al., "Efficient Diffusion
+// Training via Min-SNR Weighting Strategy", for epsilon prediction); 1 throughout when gamma is 0.
 struct NoiseLevels {
   at::Tensor signal, noise, weight;
 };
 
 NoiseLevels LevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Device device) {
   std::vector<double> alphas;
-  for (int t = 0; t < schedule.num_train_timesteps(); ++t) alphas.push_back(schedule.AlphaCumprod(t));
+  for (int t = 0; t < schedule.num_train_timesteps(); ++t)
+    alphas.push_back(schedule.AlphaCumprod(t));
   const at::Tensor alpha = at::tensor(alphas, at::kDouble);
   const at::Tensor snr = alpha / (1.0 - alpha);
   const at::Tensor weight = snr_gamma > 0 ? snr.clamp_max(snr_gamma) / snr : at::ones_like(snr);
@@ -72,8 +53,9 @@ NoiseLevels LevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Devic
   return {place(alpha.sqrt()), place((1.0 - alpha).sqrt()), place(weight)};
 }
 
-// Weighted mean squared error of the predicted noise. Timesteps are stratified over the batch: each has the uniform
-// distribution, together they cover the schedule evenly, which lowers the variance of the gradient.
+// Weighted mean squared error of the predicted noise. Timesteps are stratified over the batch: each
+// has the uniform distribution, together they cover the schedule evenly, which lowers the variance
+// of the gradient.
 at::Tensor NoiseLoss(const DitTransformer& model, const NoiseLevels& levels, double label_dropout,
                      const at::Tensor& latents, const at::Tensor& labels,
                      const at::Generator& generator) {
@@ -95,7 +77,7 @@ at::Tensor NoiseLoss(const DitTransformer& model, const NoiseLevels& levels, dou
 // Samples of every class (the first 16) from fixed noise, one class a row.
 absl::Status WriteSamples(const DitTransformer& model, const AutoencoderKl& autoencoder,
                           const NoiseSchedule& schedule, const BaseTrainingOptions& options,
-                          const Data& data, const std::string& file) {
+                          const LatentData& data, const std::string& file) {
   ILF_ASSIGN_OR_RETURN(const StepPlan plan,
                        MakeStepPlan(schedule, SolverKind::kDpmSolverPp2m, kSheetSteps));
   const DitConfig& config = model.config();
@@ -106,13 +88,13 @@ absl::Status WriteSamples(const DitTransformer& model, const AutoencoderKl& auto
       const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(i);
       const at::Tensor noise =
           at::randn({1, config.in_channels, config.sample_size, config.sample_size}, generator);
-      images.push_back(StartTrajectory(plan, noise.to(options.loop.device), c,
-                                       options.sheet_guidance_scale));
+      images.push_back(
+          StartTrajectory(plan, noise.to(options.loop.device), c, options.sheet_guidance_scale));
     }
   }
   std::vector<Trajectory*> pointers;
   for (Trajectory& image : images) pointers.push_back(&image);
-  for (int step = 0; step < kSheetSteps; ++step) StepTogether(model, pointers);
+  for (int step = 0; step < kSheetSteps; ++step) StepTogether({&model}, pointers);
   std::vector<at::Tensor> pictures;
   for (const Trajectory& image : images) {
     pictures.push_back(autoencoder.Decode(image.x / autoencoder.config().scaling_factor));
@@ -121,29 +103,15 @@ absl::Status WriteSamples(const DitTransformer& model, const AutoencoderKl& auto
   return WriteSheet(at::cat(pictures), kSheetColumns, file, names);
 }
 
-absl::StatusOr<Data> LoadData(const BaseTrainingOptions& options, const AutoencoderKl& autoencoder,
-                              const std::string& cache) {
-  ILF_ASSIGN_OR_RETURN(const ImageFolder folder,
-                       ImageFolder::Open(options.data, static_cast<int>(options.image_size)));
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(cache).parent_path(), error);
-  Data data;
-  ILF_ASSIGN_OR_RETURN(data.latents,
-                       EncodeImages(folder, autoencoder, options.loop.device, cache,
-                                    AutoencoderKey(options.loop.output)));
-  data.labels = folder.Labels();
-  data.label_names = folder.label_names();
-  return data;
-}
-
 }  // namespace
 
 absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<bool>& stop) {
   const std::string& output = options.loop.output;
   const Execution execution = {.device = options.loop.device, .trainable = true};
-  ILF_ASSIGN_OR_RETURN(const AutoencoderKl autoencoder, LoadAutoencoder(output, options.loop.device));
-  ILF_ASSIGN_OR_RETURN(const Data data, LoadData(options, autoencoder,
-                                                 output + "/training/latents.safetensors"));
+  ILF_ASSIGN_OR_RETURN(const AutoencoderKl autoencoder,
+                       LoadAutoencoder(output, options.loop.device));
+  ILF_ASSIGN_OR_RETURN(const LatentData data, LoadLatents(options.data, options.image_size, output,
+                                                          autoencoder, options.loop.device));
   DitConfig config = options.config;
   config.in_channels = config.out_channels = data.latents.size(1);
   config.sample_size = data.latents.size(2);

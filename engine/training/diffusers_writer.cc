@@ -1,15 +1,11 @@
 #include "engine/training/diffusers_writer.h"
 
-#include <filesystem>
-#include <fstream>
-#include <utility>
-
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/safetensors_writer.h"
 #include "engine/training/initial_weights.h"
+#include "engine/training/model_files.h"
 
 namespace ilf {
 namespace {
@@ -18,28 +14,6 @@ using Json = nlohmann::ordered_json;
 
 // The release of diffusers whose config keys these are.
 constexpr char kDiffusersVersion[] = "0.42.1";
-
-absl::Status WriteJson(const std::string& folder, const std::string& name, const Json& json) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
-  const std::string file = absl::StrCat(folder, "/", name);
-  std::ofstream out(file);
-  out << json.dump(2) << "\n";
-  out.close();
-  if (!out) return absl::UnavailableError(absl::StrCat(file, ": cannot be written"));
-  return absl::OkStatus();
-}
-
-absl::Status WriteWeights(const std::string& folder, const NamedTensors& weights,
-                          at::ScalarType dtype) {
-  std::vector<std::pair<std::string, at::Tensor>> tensors;
-  for (const auto& [name, tensor] : weights) {
-    tensors.emplace_back(name, tensor.detach().to(at::kCPU, dtype).contiguous());
-  }
-  return WriteSafetensors(folder + "/diffusion_pytorch_model.safetensors", tensors,
-                          {{"format", "pt"}});
-}
 
 Json SchedulerConfig() {
   return {{"_class_name", "DPMSolverMultistepScheduler"},
@@ -77,36 +51,37 @@ absl::Status WriteAutoencoder(const std::string& model, const AutoencoderConfig&
                               int64_t sample_size, const NamedTensors& weights,
                               at::ScalarType dtype) {
   const size_t levels = config.block_out_channels.size();
-  const Json json = {
-      {"_class_name", "AutoencoderKL"},
-      {"_diffusers_version", kDiffusersVersion},
-      {"act_fn", "silu"},
-      {"block_out_channels", config.block_out_channels},
-      {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
-      {"in_channels", config.image_channels},
-      {"latent_channels", config.latent_channels},
-      {"layers_per_block", config.layers_per_block},
-      {"mid_block_add_attention", config.mid_block_add_attention},
-      {"norm_num_groups", config.norm_num_groups},
-      {"out_channels", config.image_channels},
-      {"sample_size", sample_size},
-      {"scaling_factor", config.scaling_factor},
-      {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
-      {"use_post_quant_conv", config.use_post_quant_conv},
-      {"use_quant_conv", config.use_quant_conv}};
+  const Json json = {{"_class_name", "AutoencoderKL"},
+                     {"_diffusers_version", kDiffusersVersion},
+                     {"act_fn", "silu"},
+                     {"block_out_channels", config.block_out_channels},
+                     {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
+                     {"in_channels", config.image_channels},
+                     {"latent_channels", config.latent_channels},
+                     {"layers_per_block", config.layers_per_block},
+                     {"mid_block_add_attention", config.mid_block_add_attention},
+                     {"norm_num_groups", config.norm_num_groups},
+                     {"out_channels", config.image_channels},
+                     {"sample_size", sample_size},
+                     {"scaling_factor", config.scaling_factor},
+                     {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
+                     {"use_post_quant_conv", config.use_post_quant_conv},
+                     {"use_quant_conv", config.use_quant_conv}};
   ILF_RETURN_IF_ERROR(WriteJson(model + "/vae", "config.json", json));
   return WriteWeights(model + "/vae", weights, dtype);
 }
 
 absl::Status WritePreviewColour(const std::string& model, const PreviewColour& colour) {
   std::vector<float> factors;
-  for (const auto& channel : colour.weights) factors.insert(factors.end(), channel.begin(), channel.end());
+  for (const auto& channel : colour.weights)
+    factors.insert(factors.end(), channel.begin(), channel.end());
   return WriteJson(model + "/preview", "config.json",
                    {{"latent_rgb_factors", factors}, {"latent_rgb_bias", colour.bias}});
 }
 
-absl::Status WriteDit(const std::string& model, const DitConfig& config, const NamedTensors& weights,
-                      const std::vector<std::string>& labels, at::ScalarType dtype) {
+absl::Status WriteDit(const std::string& model, const DitConfig& config,
+                      const NamedTensors& weights, const std::vector<std::string>& labels,
+                      at::ScalarType dtype) {
   const Json json = {{"_class_name", "DiTTransformer2DModel"},
                      {"_diffusers_version", kDiffusersVersion},
                      {"activation_fn", "gelu-approximate"},
@@ -126,7 +101,8 @@ absl::Status WriteDit(const std::string& model, const DitConfig& config, const N
                      {"sample_size", config.sample_size},
                      {"upcast_attention", false}};
   ILF_RETURN_IF_ERROR(WriteJson(model + "/transformer", "config.json", json));
-  ILF_RETURN_IF_ERROR(WriteWeights(model + "/transformer", WithEmbedderCopies(weights, config), dtype));
+  ILF_RETURN_IF_ERROR(
+      WriteWeights(model + "/transformer", WithEmbedderCopies(weights, config), dtype));
   ILF_RETURN_IF_ERROR(WriteJson(model + "/scheduler", "scheduler_config.json", SchedulerConfig()));
   return WriteJson(model, "model_index.json", ModelIndex(labels));
 }

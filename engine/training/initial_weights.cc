@@ -102,6 +102,15 @@ void Decoder(const AutoencoderConfig& config, Initializer& init) {
   init.Conv("decoder.conv_out", in, config.image_channels, 3);
 }
 
+void TransformerBlock(const std::string& prefix, int64_t dim, Initializer& init) {
+  init.ZeroLinear(prefix + ".norm1.linear", dim, kBlockModulations * dim);
+  for (const char* name : {".to_q", ".to_k", ".to_v", ".to_out.0"}) {
+    init.Linear(absl::StrCat(prefix, ".attn1", name), dim, dim);
+  }
+  init.Linear(prefix + ".ff.net.0.proj", dim, 4 * dim);
+  init.Linear(prefix + ".ff.net.2", 4 * dim, dim);
+}
+
 }  // namespace
 
 NamedTensors InitialAutoencoder(const AutoencoderConfig& config, at::Generator generator) {
@@ -131,16 +140,18 @@ NamedTensors InitialDit(const DitConfig& config, at::Generator generator) {
   init.Normal(embedder + "class_embedder.embedding_table.weight", {config.num_classes + 1, dim},
               kEmbeddingStd);
   for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string block = absl::StrCat("transformer_blocks.", i);
-    init.ZeroLinear(block + ".norm1.linear", dim, 6 * dim);
-    for (const char* name : {".to_q", ".to_k", ".to_v", ".to_out.0"}) {
-      init.Linear(absl::StrCat(block, ".attn1", name), dim, dim);
-    }
-    init.Linear(block + ".ff.net.0.proj", dim, 4 * dim);
-    init.Linear(block + ".ff.net.2", 4 * dim, dim);
+    TransformerBlock(absl::StrCat("transformer_blocks.", i), dim, init);
   }
   init.ZeroLinear("proj_out_1", dim, 2 * dim);
   init.ZeroLinear("proj_out_2", dim, patch * patch * config.out_channels);
+  return init.Take();
+}
+
+NamedTensors InitialFeedback(const FeedbackConfig& config, const DitConfig& backbone,
+                             at::Generator generator) {
+  Initializer init(std::move(generator));
+  TransformerBlock("block", backbone.dim(), init);
+  init.Zero("scales", {config.inner.end - config.inner.begin});
   return init.Take();
 }
 
@@ -150,7 +161,8 @@ NamedTensors WithEmbedderCopies(const NamedTensors& weights, const DitConfig& co
   for (const auto& [name, tensor] : weights) {
     if (!absl::StartsWith(name, first)) continue;
     for (int64_t i = 1; i < config.num_layers; ++i) {
-      all[absl::StrCat("transformer_blocks.", i, ".norm1.emb.", name.substr(first.size()))] = tensor;
+      all[absl::StrCat("transformer_blocks.", i, ".norm1.emb.", name.substr(first.size()))] =
+          tensor;
     }
   }
   return all;

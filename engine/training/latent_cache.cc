@@ -1,12 +1,16 @@
 #include "engine/training/latent_cache.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <utility>
 #include <vector>
 
 #include <torch/types.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/safetensors_writer.h"
 #include "engine/checkpoint/state_dict.h"
 
@@ -14,6 +18,12 @@ namespace ilf {
 namespace {
 
 constexpr int64_t kBatch = 64;
+
+// Tells one version of the autoencoder's weights from another.
+std::string AutoencoderKey(const std::string& model) {
+  const std::filesystem::path file = model + "/vae/diffusion_pytorch_model.safetensors";
+  return absl::StrCat(std::filesystem::last_write_time(file).time_since_epoch().count());
+}
 
 // The cached latents; undefined when there are none that fit.
 at::Tensor ReadCache(const std::string& file, const std::string& tensor, int64_t count) {
@@ -49,6 +59,30 @@ absl::StatusOr<at::Tensor> EncodeImages(const ImageFolder& folder, const Autoenc
   const at::Tensor latents = at::cat(parts);
   ILF_RETURN_IF_ERROR(WriteSafetensors(file, {{tensor, latents}}, {}));
   return latents;
+}
+
+absl::StatusOr<AutoencoderKl> LoadAutoencoder(const std::string& model, c10::Device device) {
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(model + "/vae/config.json"));
+  ILF_ASSIGN_OR_RETURN(const AutoencoderConfig config, AutoencoderConfig::FromJson(json));
+  ILF_ASSIGN_OR_RETURN(StateDict weights,
+                       StateDict::Load(model + "/vae/diffusion_pytorch_model.safetensors"));
+  return AutoencoderKl::Load(config, weights, {.device = device});
+}
+
+absl::StatusOr<LatentData> LoadLatents(const std::string& data, int64_t image_size,
+                                       const std::string& model, const AutoencoderKl& autoencoder,
+                                       c10::Device device) {
+  ILF_ASSIGN_OR_RETURN(const ImageFolder folder,
+                       ImageFolder::Open(data, static_cast<int>(image_size)));
+  std::error_code error;
+  std::filesystem::create_directories(model + "/training", error);
+  LatentData result;
+  ILF_ASSIGN_OR_RETURN(
+      result.latents, EncodeImages(folder, autoencoder, device,
+                                   model + "/training/latents.safetensors", AutoencoderKey(model)));
+  result.labels = folder.Labels();
+  result.label_names = folder.label_names();
+  return result;
 }
 
 }  // namespace ilf

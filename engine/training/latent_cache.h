@@ -1,7 +1,9 @@
 // The latents of a whole image folder, encoded once.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <vector>
 
 #include <ATen/core/Tensor.h>
 
@@ -11,8 +13,24 @@
 
 namespace ilf {
 
-// Scaled latent means of all pictures, [size, channels, h, w] float32 on the CPU. Kept in `file` (and read back
-// when it was made by the same autoencoder weights, named by `key`, for as many pictures).
+// The autoencoder of a model directory, in float32.
+absl::StatusOr<AutoencoderKl> LoadAutoencoder(const std::string& model, c10::Device device);
+
+struct LatentData {
+  at::Tensor latents;  // [n, channels, side, side] float32 on the CPU, scaled
+  at::Tensor labels;   // [n] int64
+  std::vector<std::string> label_names;
+};
+
+// The image folder `data` as latents of `model`'s autoencoder, cached in
+// `model`/training/latents.safetensors.
+absl::StatusOr<LatentData> LoadLatents(const std::string& data, int64_t image_size,
+                                       const std::string& model, const AutoencoderKl& autoencoder,
+                                       c10::Device device);
+
+// Scaled latent means of all pictures, [size, channels, h, w] float32 on the CPU. Kept in `file`
+// (and read back when it was made by the same autoencoder weights, named by `key`, for as many
+// pictures).
 absl::StatusOr<at::Tensor> EncodeImages(const ImageFolder& folder, const AutoencoderKl& autoencoder,
                                         c10::Device device, const std::string& file,
                                         const std::string& key);

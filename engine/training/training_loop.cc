@@ -122,8 +122,8 @@ absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions&
 absl::Status Checkpoint(const TrainingTask& task, const TrainingOptions& options, int64_t step,
                         ParameterSet& parameters, Optimizer& optimizer) {
   at::NoGradGuard no_grad;
-  ILF_RETURN_IF_ERROR(SaveTrainingState(options.output + "/training_state.safetensors",
-                                        optimizer.Save(step)));
+  ILF_RETURN_IF_ERROR(
+      SaveTrainingState(options.output + "/training_state.safetensors", optimizer.Save(step)));
   return task.write(step, parameters.AveragedWeights());
 }
 
@@ -147,8 +147,8 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
 
   int64_t step = 0;
   if (options.resume) {
-    absl::StatusOr<TrainingState> state = LoadTrainingState(
-        options.output + "/training_state.safetensors", parameters.size());
+    absl::StatusOr<TrainingState> state =
+        LoadTrainingState(options.output + "/training_state.safetensors", parameters.size());
     if (state.ok()) {
       at::NoGradGuard no_grad;
       optimizer.Restore(*state);
@@ -164,6 +164,10 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
     ILF_RETURN_IF_ERROR(progress.Step(step, loss, LearningRate(options, step - 1)));
     if (step % options.checkpoint_every == 0 && step < options.steps) {
       ILF_RETURN_IF_ERROR(Checkpoint(task, options, step, parameters, optimizer));
+      if (task.converged && task.converged()) {
+        progress.Finish();
+        return absl::OkStatus();
+      }
     }
   }
   progress.Finish();

@@ -1,5 +1,5 @@
-// What every trainer shares: AdamW, warm-up and cosine schedule, gradient clipping, moving average, bfloat16
-// autocast, progress line, loss log, checkpoints, resuming and stopping.
+// What every trainer shares: AdamW, warm-up and cosine schedule, gradient clipping, moving average,
+// bfloat16 autocast, progress line, loss log, checkpoints, resuming and stopping.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ struct TrainingOptions {
   double learning_rate = 1e-3;  // at its peak
   int64_t warmup_steps = 200;   // from 0 linearly; then a cosine down to 0 at `steps`
   double weight_decay = 0.0;
-  double beta2 = 0.99;          // of AdamW
+  double beta2 = 0.99;  // of AdamW
   double max_gradient_norm = 1.0;
   double ema_decay = 0.999;  // smaller in the first steps: min(decay, (1 + step) / (10 + step))
   bool bf16 = true;          // autocast of the forward pass; weights stay float32
@@ -37,16 +37,19 @@ struct TrainingOptions {
 // What one trainer adds to the loop.
 struct TrainingTask {
   std::string name;
-  // Loss of step `step`, a scalar connected to the weights. Runs under autocast when asked for; all its random
-  // numbers come from `generator`, which is seeded by step.
+  // Loss of step `step`, a scalar connected to the weights. Runs under autocast when asked for; all
+  // its random numbers come from `generator`, which is seeded by step.
   std::function<absl::StatusOr<at::Tensor>(int64_t step, at::Generator generator)> loss;
   // After `step` steps: writes the model and a sample sheet from the averaged weights.
   std::function<absl::Status(int64_t step, const NamedTensors& averaged)> write;
+  // Asked after each checkpoint: true ends the run early, as done. May be left empty.
+  std::function<bool()> converged;
 };
 
-// Runs until `options.steps` or until `*stop` is set (Ctrl-C); both end with a checkpoint. A checkpoint is
-// `output`/training_state.safetensors, replaced atomically. Progress goes to stderr, losses to
-// `output`/losses.jsonl. CANCELLED when it was stopped; INTERNAL when the loss is not finite.
+// Runs until `options.steps` or until `*stop` is set (Ctrl-C); both end with a checkpoint. A
+// checkpoint is `output`/training_state.safetensors, replaced atomically. Progress goes to stderr,
+// losses to `output`/losses.jsonl. CANCELLED when it was stopped; INTERNAL when the loss is not
+// finite.
 absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
                          ParameterSet& parameters, const std::atomic<bool>& stop);
 

@@ -54,6 +54,16 @@ TEST(ErrorTextTest, NamesTheFieldsThatTheServerObjectsTo) {
             "  width: too large\n");
 }
 
+TEST(ErrorTextTest, DoesNotRepeatWhatTheMessageSays) {
+  absl::Status status = absl::InvalidArgumentError("steps: too large");
+  google::rpc::BadRequest bad_request;
+  auto* violation = bad_request.add_field_violations();
+  violation->set_field("steps");
+  violation->set_description("too large");
+  Attach(bad_request, status);
+  EXPECT_EQ(ErrorText(status), "error: INVALID_ARGUMENT: steps: too large\n");
+}
+
 TEST(ErrorTextTest, SaysWhenToTryAgain) {
   absl::Status status = absl::ResourceExhaustedError("the queue is full");
   google::rpc::RetryInfo retry;

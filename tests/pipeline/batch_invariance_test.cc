@@ -19,6 +19,7 @@
 #include "engine/model/dit_transformer.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/dit_model.h"
+#include "engine/sampling/feedback_plan.h"
 #include "engine/sampling/solver.h"
 #include "engine/training/initial_weights.h"
 
@@ -34,44 +35,52 @@ struct Order {
   SolverKind solver;
   int steps;
   uint64_t seed;
+  bool feedback;  // in every second step
 };
 
 Order RandomOrder(std::mt19937& random, int64_t classes) {
   const double guidance[] = {1.0, 1.5, 4.0};
-  return {static_cast<int64_t>(random() % classes), guidance[random() % 3],
+  return {static_cast<int64_t>(random() % classes),
+          guidance[random() % 3],
           random() % 2 == 0 ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m,
-          2 + static_cast<int>(random() % 5), random()};
+          2 + static_cast<int>(random() % 5),
+          random(),
+          random() % 2 == 0};
 }
 
 struct Subject {
-  const DitTransformer* transformer;
+  Denoiser denoiser;
   const NoiseSchedule* schedule;
 };
 
+StepPlan PlanOf(const Subject& subject, const Order& order) {
+  FeedbackPlan plan = {.steps = order.steps, .solver = order.solver};
+  for (int step = 0; order.feedback && step < order.steps; step += 2) {
+    plan.feedback.push_back({step, 100.0 * step});
+  }
+  return MakeFeedbackStepPlan(*subject.schedule, plan).value();
+}
+
 Trajectory Start(const Subject& subject, const Order& order) {
-  const DitConfig& config = subject.transformer->config();
+  const DitConfig& config = subject.denoiser.transformer->config();
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(order.seed);
   return StartTrajectory(
-      *MakeStepPlan(*subject.schedule, order.solver, order.steps),
+      PlanOf(subject, order),
       at::randn({1, config.in_channels, config.sample_size, config.sample_size}, generator),
       order.class_index, order.guidance_scale);
 }
 
-bool Ended(const Trajectory& image) {
-  return image.steps_done == static_cast<int>(image.plan.steps.size());
-}
-
 at::Tensor Alone(const Subject& subject, const Order& order) {
   Trajectory image = Start(subject, order);
-  while (!Ended(image)) {
+  while (!image.ended()) {
     Trajectory* const only = &image;
-    StepTogether(*subject.transformer, {&only, 1});
+    StepTogether(subject.denoiser, {&only, 1});
   }
   return image.x;
 }
 
-// Runs all orders; at every step a random part of the running images moves, in a random order, and new ones
-// join at random times.
+// Runs all orders; at every step a random part of the running images moves, in a random order, and
+// new ones join at random times.
 std::vector<at::Tensor> Together(const Subject& subject, const std::vector<Order>& orders,
                                  std::mt19937& random) {
   std::vector<Trajectory> images;
@@ -84,8 +93,8 @@ std::vector<at::Tensor> Together(const Subject& subject, const std::vector<Order
     }
     std::shuffle(running.begin(), running.end(), random);
     const size_t count = 1 + random() % std::min<size_t>(running.size(), kMaxTogether);
-    StepTogether(*subject.transformer, {running.data(), count});
-    std::erase_if(running, [](const Trajectory* image) { return Ended(*image); });
+    StepTogether(subject.denoiser, {running.data(), count});
+    std::erase_if(running, [](const Trajectory* image) { return image->ended(); });
   }
   std::vector<at::Tensor> results;
   for (const Trajectory& image : images) results.push_back(image.x);
@@ -98,7 +107,7 @@ int CountChanged(const Subject& subject, int count, unsigned seed) {
   std::mt19937 random(seed);
   std::vector<Order> orders;
   for (int i = 0; i < count; ++i) {
-    orders.push_back(RandomOrder(random, subject.transformer->config().num_classes));
+    orders.push_back(RandomOrder(random, subject.denoiser.transformer->config().num_classes));
   }
   const std::vector<at::Tensor> together = Together(subject, orders, random);
   int changed = 0;
@@ -121,14 +130,41 @@ std::shared_ptr<const DitModel> LoadShippedModel(const Execution& execution) {
   return model.ok() ? *std::move(model) : nullptr;
 }
 
+// A module whose weights are all random, around the middle of the backbone.
+FeedbackModule RandomModule(const DitConfig& backbone, const Execution& execution) {
+  FeedbackConfig config;
+  config.inner = {backbone.num_layers / 2,
+                  std::min(backbone.num_layers / 2 + 4, backbone.num_layers)};
+  config.inner_timestep = config.deep_timestep = FeedbackTimestep::kTarget;
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/4);
+  NamedTensors weights = InitialFeedback(config, backbone, generator);
+  for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.05;
+  StateDict tensors(weights, "random module");
+  return FeedbackModule::Load(config, backbone, tensors, execution).value();
+}
+
+// A backbone with a random module.
+class Accelerated {
+ public:
+  Accelerated(const DitTransformer& transformer, const Execution& execution)
+      : transformer_(transformer), module_(RandomModule(transformer.config(), execution)) {}
+
+  Denoiser denoiser() const { return {&transformer_, &module_}; }
+
+ private:
+  const DitTransformer& transformer_;
+  const FeedbackModule module_;
+};
+
 TEST_P(BatchInvarianceTest, ShippedModelPaintsTheSameBitsAloneAndInAnyMixture) {
   const std::shared_ptr<const DitModel> model = LoadShippedModel(With(true));
   ASSERT_NE(model, nullptr);
-  EXPECT_EQ(CountChanged({&model->transformer(), &model->schedule()}, 40, 1), 0);
+  const Accelerated accelerated(model->transformer(), With(true));
+  EXPECT_EQ(CountChanged({accelerated.denoiser(), &model->schedule()}, 40, 1), 0);
 }
 
-// One block as wide as the published models', with weights that are all random (a fresh model's are zero in
-// places, which would hide differences).
+// One block as wide as the published models', with weights that are all random (a fresh model's are
+// zero in places, which would hide differences).
 DitTransformer WideBlock(const Execution& execution) {
   at::set_num_threads(2);
   DitConfig config;
@@ -147,14 +183,16 @@ DitTransformer WideBlock(const Execution& execution) {
 TEST_P(BatchInvarianceTest, WideBlockPaintsTheSameBitsAloneAndInAnyMixture) {
   const DitTransformer model = WideBlock(With(true));
   const NoiseSchedule schedule = *NoiseSchedule::Create({});
-  EXPECT_EQ(CountChanged({&model, &schedule}, 10, 2), 0);
+  const Accelerated accelerated(model, With(true));
+  EXPECT_EQ(CountChanged({accelerated.denoiser(), &schedule}, 10, 2), 0);
 }
 
 // The negative control: without tiles the same test finds pictures that changed, so it can fail.
 TEST_P(BatchInvarianceTest, WideBlockChangesBitsWithoutTiles) {
   const DitTransformer model = WideBlock(With(false));
   const NoiseSchedule schedule = *NoiseSchedule::Create({});
-  EXPECT_GT(CountChanged({&model, &schedule}, 10, 2), 0);
+  const Accelerated accelerated(model, With(false));
+  EXPECT_GT(CountChanged({accelerated.denoiser(), &schedule}, 10, 2), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Dtypes, BatchInvarianceTest, ::testing::Values(at::kFloat, at::kBFloat16),
@@ -164,7 +202,8 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, BatchInvarianceTest, ::testing::Values(at::kFlo
 TEST(BatchInvarianceControlTest, ShippedModelChangesBitsWithoutTiles) {
   const std::shared_ptr<const DitModel> model = LoadShippedModel({.batch_invariant = false});
   ASSERT_NE(model, nullptr);
-  EXPECT_GT(CountChanged({&model->transformer(), &model->schedule()}, 20, 1), 0);
+  const Accelerated accelerated(model->transformer(), {.batch_invariant = false});
+  EXPECT_GT(CountChanged({accelerated.denoiser(), &model->schedule()}, 20, 1), 0);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ class DenoiserTest : public ::testing::Test {
 
   at::Tensor Step(const DitTransformer& model, Trajectory image) {
     Trajectory* const only = &image;
-    StepTogether(model, {&only, 1});
+    StepTogether({&model}, {&only, 1});
     return image.x;
   }
 
@@ -72,7 +72,7 @@ TEST_F(DenoiserTest, MixedGuidanceInOneBatchIsThatOfEachImage) {
   std::vector<Trajectory> images = {Start(0, 1.0), Start(1, 3.0), Start(2, 1.0), Start(0, 2.0)};
   std::vector<Trajectory*> pointers;
   for (Trajectory& image : images) pointers.push_back(&image);
-  StepTogether(model_, pointers);
+  StepTogether({&model_}, pointers);
   EXPECT_TRUE(at::equal(images[0].x, Step(model_, Start(0, 1.0))));
   EXPECT_TRUE(at::equal(images[1].x, Step(model_, Start(1, 3.0))));
   EXPECT_TRUE(at::equal(images[2].x, Step(model_, Start(2, 1.0))));
@@ -82,8 +82,8 @@ TEST_F(DenoiserTest, MixedGuidanceInOneBatchIsThatOfEachImage) {
 TEST_F(DenoiserTest, TheLastStepEndsAtThePredictedPicture) {
   Trajectory image = Start(1, 1.0, /*steps=*/2);
   Trajectory* const only = &image;
-  StepTogether(model_, {&only, 1});
-  StepTogether(model_, {&only, 1});
+  StepTogether({&model_}, {&only, 1});
+  StepTogether({&model_}, {&only, 1});
   EXPECT_EQ(image.steps_done, 2);
   EXPECT_TRUE(at::allclose(image.x, image.x0, /*rtol=*/1e-5, /*atol=*/1e-5));
 }

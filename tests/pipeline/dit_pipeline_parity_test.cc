@@ -74,7 +74,7 @@ class DitPipelineParityTest : public testing::TestWithParam<std::string> {
     }
     std::vector<Trajectory*> images;
     for (Trajectory& trajectory : trajectories) images.push_back(&trajectory);
-    for (int step = 0; step < run.steps; ++step) StepTogether(model.transformer(), images);
+    for (int step = 0; step < run.steps; ++step) StepTogether(model.denoiser(), images);
     std::vector<at::Tensor> latents;
     for (const Trajectory& trajectory : trajectories) latents.push_back(trajectory.x);
     return at::cat(latents);

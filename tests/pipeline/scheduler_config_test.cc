@@ -53,7 +53,7 @@ TEST(SchedulerConfigTest, ReadsWhatAPublishedFileSays) {
 }
 
 TEST(SchedulerConfigTest, RefusesWhatItCannotDoAndNamesTheKey) {
-  for (const char* key : {"thresholding", "use_karras_sigmas", "rescale_betas_zero_snr"}) {
+  for (const char* key : {"thresholding", "use_beta_sigmas", "rescale_betas_zero_snr"}) {
     EXPECT_THAT(ErrorOf("{\"" + std::string(key) + "\": true}"),
                 AllOf(HasSubstr("scheduler_config.json"), HasSubstr(key)));
   }
@@ -65,6 +65,19 @@ TEST(SchedulerConfigTest, RefusesWhatItCannotDoAndNamesTheKey) {
                           "algorithm_type": "sde-dpmsolver++"})"),
               HasSubstr("algorithm_type"));
   EXPECT_THAT(ErrorOf(R"({"trained_betas": [0.1]})"), HasSubstr("trained_betas"));
+}
+
+TEST(SchedulerConfigTest, ReadsTheLevelSpacingOfDpmSolver) {
+  const auto spacing = [](const std::string& keys) {
+    return Read(R"({"_class_name": "DPMSolverMultistepScheduler")" + keys + "}")
+        ->schedule.level_spacing;
+  };
+  EXPECT_EQ(spacing(""), LevelSpacing::kByTimestep);
+  EXPECT_EQ(spacing(R"(, "use_karras_sigmas": true)"), LevelSpacing::kKarras);
+  EXPECT_EQ(spacing(R"(, "use_lu_lambdas": true)"), LevelSpacing::kLogSnr);
+  EXPECT_THAT(ErrorOf(R"({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true,
+                          "use_lu_lambdas": true})"),
+              HasSubstr("exclude each other"));
 }
 
 TEST(SchedulerConfigTest, RefusesNumbersOutOfRange) {

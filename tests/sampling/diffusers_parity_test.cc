@@ -58,6 +58,8 @@ NoiseScheduleConfig ConfigFrom(const JsonConfig& json, SolverKind solver) {
   config.solver_type = Choice<SolverType>(
       json, "solver_type", {{"midpoint", SolverType::kMidpoint}, {"heun", SolverType::kHeun}},
       config.solver_type);
+  if (*json.GetBool("use_karras_sigmas", false)) config.level_spacing = LevelSpacing::kKarras;
+  if (*json.GetBool("use_lu_lambdas", false)) config.level_spacing = LevelSpacing::kLogSnr;
   config.lower_order_final = *json.GetBool("lower_order_final", config.lower_order_final);
   config.euler_at_final = *json.GetBool("euler_at_final", config.euler_at_final);
   config.final_sigmas_type =
@@ -131,7 +133,7 @@ class DiffusersParityTest : public testing::Test {
     at::Tensor x0 = at::zeros_like(x);
     for (size_t i = 0; i < plan.steps.size(); ++i) {
       const PlannedStep& step = plan.steps[i];
-      EXPECT_EQ(step.timestep, timesteps[i].item<double>());
+      EXPECT_FLOAT_EQ(static_cast<float>(step.timestep), timesteps[i].item<float>());
       const at::Tensor output = ToyModel(x * step.c_in, step.timestep);
       UpdateResult result = ApplyUpdate(x, output, x0, StepCoefficients({step}));
       EXPECT_LT(Distance(result.x[0], expected_x[i + 1]), bound) << "x after step " << i;

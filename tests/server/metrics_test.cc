@@ -21,8 +21,12 @@ void ReportEverything(ServerMetrics* metrics) {
   metrics->QueueLength(3);
   metrics->QueueWait("dit", absl::Milliseconds(20));
   metrics->ActiveImages(1, 4);
-  metrics->StepDone(
-      {.worker = 1, .model = "dit", .images = 4, .rows = 8, .duration = absl::Milliseconds(30)});
+  metrics->StepDone({.worker = 1,
+                     .model = "dit",
+                     .images = 4,
+                     .rows = 8,
+                     .feedback_rows = 2,
+                     .duration = absl::Milliseconds(30)});
   metrics->StepFailed(1, absl::StatusCode::kInternal);
   metrics->FirstPreview("dit", absl::Milliseconds(200));
   metrics->ImageDone("dit", 1000, 1120);
@@ -58,12 +62,14 @@ TEST(ServerMetricsTest, ReportsEverythingUnderItsNameAndLabels) {
            "ilf_active_images{worker=\"1\"} 4\n",
            "ilf_step_seconds_count{model=\"dit\",worker=\"1\"} 1\n",
            "ilf_batch_rows_sum{model=\"dit\",worker=\"1\"} 8\n",
+           "ilf_feedback_rows_total{model=\"dit\",worker=\"1\"} 2\n",
            "ilf_step_failures_total{code=\"INTERNAL\",worker=\"1\"} 1\n",
            "ilf_worker_busy_seconds_total{worker=\"1\"} 2\n",
            "ilf_first_preview_seconds_count{model=\"dit\"} 1\n",
            "ilf_images_total{model=\"dit\"} 1\n",
            "ilf_block_evaluations_total{model=\"dit\"} 1000\n",
            "ilf_plain_block_evaluations_total{model=\"dit\"} 1120\n",
+           "ilf_block_evaluations_saved_total{model=\"dit\"} 120\n",
            "ilf_previews_encoded_total{model=\"dit\"} 1\n",
            "ilf_previews_skipped_total{model=\"dit\"} 1\n",
            "ilf_previews_sent_total{model=\"dit\"} 1\n",

@@ -51,7 +51,7 @@ TEST(ValidateRequestTest, FillsInEveryDefaultOfTheModel) {
   EXPECT_EQ(result->seed, 77u);
   EXPECT_EQ(result->image_count, 1);
   EXPECT_EQ(result->solver, Solver::kDdim);
-  EXPECT_EQ(result->acceleration, Acceleration::kAuto);
+  EXPECT_EQ(result->acceleration, Acceleration::kOff);
   EXPECT_FALSE(result->preview.has_value());
   EXPECT_EQ(result->format, ImageFormat::kPng);
   EXPECT_EQ(result->priority, Priority::kNormal);
@@ -65,7 +65,7 @@ TEST(ValidateRequestTest, KeepsWhatTheClientSets) {
   request.mutable_text_prompt()->set_negative_prompt("blue");
   request.set_width(512);
   request.set_height(512);
-  request.set_steps(7);
+  request.set_steps(10);
   request.set_guidance_scale(1.0);
   request.set_seed(0);
   request.set_image_count(16);
@@ -83,7 +83,7 @@ TEST(ValidateRequestTest, KeepsWhatTheClientSets) {
   EXPECT_EQ(std::get<TextCondition>(result->condition).prompt, "a bag");
   EXPECT_EQ(std::get<TextCondition>(result->condition).negative_prompt, "blue");
   EXPECT_EQ(result->width, 512);
-  EXPECT_EQ(result->steps, 7);
+  EXPECT_EQ(result->steps, 10);
   EXPECT_EQ(result->guidance_scale, 1.0);
   EXPECT_EQ(result->seed, 0u);
   EXPECT_EQ(result->image_count, 16);
@@ -280,14 +280,79 @@ Refusal WithFeedback() {
   return refusal;
 }
 
+Refusal WithFeedbackForOtherSteps() {
+  Refusal refusal{"FeedbackSteps", "acceleration", "FEEDBACK_PLAN_NOT_FOUND", TextModel(),
+                  PromptRequest()};
+  refusal.request.set_acceleration(v1::ACCELERATION_FEEDBACK);
+  refusal.request.set_steps(11);
+  return refusal;
+}
+
+Refusal WithFeedbackForAnotherSolver() {
+  Refusal refusal = WithFeedbackForOtherSteps();
+  refusal.name = "FeedbackSolver";
+  refusal.request.set_steps(10);
+  refusal.request.set_solver(v1::SOLVER_DPM_SOLVER_PP_2M);
+  return refusal;
+}
+
 INSTANTIATE_TEST_SUITE_P(
     WhatAModelCannotDo, RefusalTest,
     testing::Values(Refusal{"Prompt", "text_prompt", "TEXT_PROMPT_NOT_SUPPORTED", ClassModel(),
                             PromptRequest()},
                     Refusal{"ClassLabel", "class_label", "CLASS_LABEL_NOT_SUPPORTED", TextModel(),
                             BagRequest()},
-                    WithSolver(), WithFeedback()),
+                    WithSolver(), WithFeedback(), WithFeedbackForOtherSteps(),
+                    WithFeedbackForAnotherSolver()),
     [](const auto& info) { return info.param.name; });
+
+// What the text model runs for steps (0: unset), guidance and acceleration.
+GenerationRequest Resolved(int steps, double guidance, v1::Acceleration acceleration) {
+  v1::GenerateRequest request = PromptRequest();
+  request.set_steps(steps);
+  request.set_guidance_scale(guidance);
+  request.set_acceleration(acceleration);
+  const auto result = Validate(request, TextModel());
+  EXPECT_TRUE(result.ok()) << result.status();
+  return result.value_or(GenerationRequest());
+}
+
+TEST(FeedbackPlanTest, AutoTakesThePlanOfTheStepCountWithItsSolver) {
+  for (const auto acceleration : {v1::ACCELERATION_UNSPECIFIED, v1::ACCELERATION_AUTO}) {
+    const GenerationRequest request = Resolved(10, 4.0, acceleration);
+    EXPECT_EQ(request.acceleration, Acceleration::kFeedback);
+    EXPECT_EQ(request.solver, Solver::kDdim);
+    EXPECT_EQ(request.steps, 10);
+  }
+}
+
+TEST(FeedbackPlanTest, AutoRunsPlainWhereThereIsNoPlanForTheSteps) {
+  EXPECT_EQ(Resolved(11, 4.0, v1::ACCELERATION_AUTO).acceleration, Acceleration::kOff);
+  EXPECT_EQ(Resolved(0, 4.0, v1::ACCELERATION_AUTO).acceleration, Acceleration::kOff);
+}
+
+TEST(FeedbackPlanTest, AutoKeepsToTheGuidanceThatThePlanWasMeasuredWith) {
+  EXPECT_EQ(Resolved(10, 2.0, v1::ACCELERATION_AUTO).acceleration, Acceleration::kFeedback);
+  EXPECT_EQ(Resolved(10, 6.0, v1::ACCELERATION_AUTO).acceleration, Acceleration::kFeedback);
+  EXPECT_EQ(Resolved(10, 1.9, v1::ACCELERATION_AUTO).acceleration, Acceleration::kOff);
+  EXPECT_EQ(Resolved(10, 6.1, v1::ACCELERATION_AUTO).acceleration, Acceleration::kOff);
+}
+
+TEST(FeedbackPlanTest, OffRunsPlainEvenWhereThereIsAPlan) {
+  const GenerationRequest request = Resolved(10, 4.0, v1::ACCELERATION_OFF);
+  EXPECT_EQ(request.acceleration, Acceleration::kOff);
+  EXPECT_EQ(request.solver, Solver::kDpmSolverPp2m);
+}
+
+TEST(FeedbackPlanTest, FeedbackWithoutStepsTakesTheFirstPlan) {
+  const GenerationRequest request = Resolved(0, 4.0, v1::ACCELERATION_FEEDBACK);
+  EXPECT_EQ(request.steps, 10);
+  EXPECT_EQ(request.acceleration, Acceleration::kFeedback);
+}
+
+TEST(FeedbackPlanTest, FeedbackIsHonouredAtAnyGuidance) {
+  EXPECT_EQ(Resolved(10, 1.0, v1::ACCELERATION_FEEDBACK).acceleration, Acceleration::kFeedback);
+}
 
 TEST(ValidateRequestTest, ABrokenLimitGoesBeforeWhatTheModelCannotDo) {
   v1::GenerateRequest request = PromptRequest();

@@ -33,8 +33,21 @@ ModelInfo TextModel() {
   model.default_guidance_scale = 4.5;
   model.default_solver = Solver::kDpmSolverPp2m;
   model.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m};
-  model.has_feedback = true;
   model.blocks = 28;
+  model.feedback_plans = {{.steps = 10,
+                           .solver = Solver::kDdim,
+                           .feedback_steps = 4,
+                           .block_evaluations = 332,
+                           .equivalent_steps = 20,
+                           .min_guidance_scale = 2.0,
+                           .max_guidance_scale = 6.0},
+                          {.steps = 7,
+                           .solver = Solver::kDpmSolverPp2m,
+                           .feedback_steps = 1,
+                           .block_evaluations = 209,
+                           .equivalent_steps = 9,
+                           .min_guidance_scale = 1.0,
+                           .max_guidance_scale = 6.0}};
   return model;
 }
 

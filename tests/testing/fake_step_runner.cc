@@ -17,7 +17,8 @@ FakeImage::FakeImage(const GenerationRequest& request, int image_index)
     : name_(absl::StrCat(request.request_id, "/", image_index)),
       batch_key_(absl::StrCat(request.model, "/", request.width, "x", request.height)),
       rows_(request.guidance_scale == 1.0 ? 1 : 2),
-      steps_(request.steps) {}
+      steps_(request.steps),
+      feedback_(request.acceleration == Acceleration::kFeedback) {}
 
 FakeStepRunner::FakeStepRunner(Hooks hooks) : hooks_(std::move(hooks)) {}
 

@@ -13,7 +13,7 @@
 namespace ilf {
 
 // Its batch key is model and size, its rows follow from the guidance scale, a plain pass runs 28
-// blocks.
+// blocks. With feedback every step runs it, in 35 blocks, and does the work of two.
 class FakeImage final : public ImageState {
  public:
   FakeImage(const GenerationRequest& request, int image_index);
@@ -22,8 +22,14 @@ class FakeImage final : public ImageState {
   int Rows() const override { return rows_; }
   int Steps() const override { return steps_; }
   int StepsDone() const override { return steps_done_; }
-  int64_t BlockEvaluations() const override { return int64_t{28} * rows_ * steps_done_; }
-  int64_t PlainBlockEvaluations() const override { return BlockEvaluations(); }
+  int FeedbackRows() const override { return feedback_ ? rows_ : 0; }
+  int FeedbackSteps() const override { return feedback_ ? steps_ : 0; }
+  int64_t BlockEvaluations() const override {
+    return int64_t{feedback_ ? 35 : 28} * rows_ * steps_done_;
+  }
+  int64_t PlainBlockEvaluations() const override {
+    return int64_t{28} * rows_ * steps_ * (feedback_ ? 2 : 1);
+  }
 
   // "request_id/image_index"
   const std::string& name() const { return name_; }
@@ -34,6 +40,7 @@ class FakeImage final : public ImageState {
   const std::string batch_key_;
   const int rows_;
   const int steps_;
+  const bool feedback_;
   int steps_done_ = 0;
 };
 

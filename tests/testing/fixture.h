@@ -42,6 +42,8 @@ class Fixture {
 
   bool HasMetadata(const std::string& key) const { return file_->metadata().contains(key); }
 
+  std::string Text(const std::string& key) const { return file_->metadata().at(key); }
+
   // A JSON object of the metadata.
   JsonConfig Metadata(const std::string& key) const {
     return ValueOrDie(JsonConfig::FromText(file_->metadata().at(key), file_->path() + ", " + key));

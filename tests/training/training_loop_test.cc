@@ -71,6 +71,22 @@ TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
   EXPECT_TRUE(at::equal(second.flat_average(), whole.flat_average()));
 }
 
+TEST(TrainingLoopTest, EndsAtTheCheckpointAfterWhichItHasConverged) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  TrainingOptions options = Options("converged", 50);
+  options.checkpoint_every = 10;
+  TrainingTask task = TaskFor(parameters);
+  std::vector<int64_t> written;
+  task.write = [&](int64_t step, const NamedTensors&) {
+    written.push_back(step);
+    return absl::OkStatus();
+  };
+  task.converged = [&] { return written.size() == 2; };
+  const std::atomic<bool> stop{false};
+  ASSERT_TRUE(RunTraining(task, options, parameters, stop).ok());
+  EXPECT_EQ(written, (std::vector<int64_t>{10, 20}));
+}
+
 TEST(TrainingLoopTest, LogsOneJsonLineAStep) {
   ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
   const TrainingOptions options = Options("log", 5);

@@ -1,0 +1,112 @@
+#include "engine/evaluation/cached_sampling.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "absl/strings/str_cat.h"
+#include "engine/sampling/update.h"
+
+namespace ilf {
+namespace {
+
+// What the cached blocks added to the residual stream at a full step.
+struct Residual {
+  at::Tensor value;
+  double timestep = 0.0;
+};
+
+class CachedDenoiser {
+ public:
+  CachedDenoiser(const DitTransformer& model, const CachePolicy& policy)
+      : model_(model), policy_(policy) {}
+
+  at::Tensor Forward(const at::Tensor& x, double timestep, const at::Tensor& classes, int step) {
+    const at::Tensor timesteps = at::full({x.size(0)}, timestep);
+    const DitCondition condition = model_.Condition(timesteps, classes);
+    const BlockRange cached = policy_.blocks;
+    at::Tensor h = model_.RunBlocks(model_.Embed(x), {0, cached.begin}, condition);
+    if (step % policy_.period == 0) {
+      const at::Tensor out = model_.RunBlocks(h, cached, condition);
+      before_ = std::exchange(latest_, {out - h, timestep});
+      h = out;
+      blocks_run_ += cached.end - cached.begin;
+    } else {
+      h = h + Forecast(timestep);
+    }
+    blocks_run_ += model_.config().num_layers - (cached.end - cached.begin);
+    return model_.Finish(model_.RunBlocks(h, {cached.end, model_.config().num_layers}, condition),
+                         condition);
+  }
+
+  int64_t blocks_run() const { return blocks_run_; }
+
+ private:
+  at::Tensor Forecast(double timestep) const {
+    if (policy_.kind == CacheKind::kBlocks || !before_.value.defined()) return latest_.value;
+    const double part = (timestep - latest_.timestep) / (latest_.timestep - before_.timestep);
+    return latest_.value + (latest_.value - before_.value) * part;
+  }
+
+  const DitTransformer& model_;
+  const CachePolicy& policy_;
+  Residual latest_, before_;
+  int64_t blocks_run_ = 0;  // per row
+};
+
+CachedRun RunBatch(const DitTransformer& model, const StepPlan& plan, const CachePolicy& policy,
+                   const Reference& reference) {
+  CachedDenoiser denoiser(model, policy);
+  const int64_t count = reference.images();
+  const at::Tensor own = at::tensor(reference.classes);
+  const at::Tensor null = at::full({count}, model.config().num_classes, at::kLong);
+  const at::Tensor scale = at::tensor(reference.guidance_scales, at::kFloat).view({-1, 1, 1, 1});
+  const bool guided = scale.ne(1.0).any().item<bool>();
+  const at::Tensor classes = guided ? at::cat({own, null}) : own;
+  at::Tensor x = reference.noise() * plan.initial_noise_scale;
+  at::Tensor x0 = at::zeros_like(x);
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlannedStep& step = plan.steps[i];
+    const at::Tensor input = x * step.c_in;
+    at::Tensor eps = denoiser
+                         .Forward(guided ? at::cat({input, input}) : input, step.timestep, classes,
+                                  static_cast<int>(i))
+                         .narrow(1, 0, model.config().in_channels)
+                         .to(at::kFloat);
+    if (guided) {
+      const at::Tensor uncond = eps.narrow(0, count, count);
+      eps = uncond + scale * (eps.narrow(0, 0, count) - uncond);
+    }
+    const std::vector<PlannedStep> rows(count, step);
+    const UpdateResult result = ApplyUpdate(x, eps, x0, StepCoefficients(rows));
+    x = result.x;
+    x0 = result.x0;
+  }
+  return {x, static_cast<double>(denoiser.blocks_run())};
+}
+
+}  // namespace
+
+std::string CachePolicy::Name() const {
+  return absl::StrCat(kind == CacheKind::kBlocks ? "blocks" : "taylor", " every ", period, ", ",
+                      blocks.begin, "-", blocks.end);
+}
+
+CachedRun RunCached(const DitTransformer& model, const StepPlan& plan, const CachePolicy& policy,
+                    const Reference& reference, int64_t batch) {
+  at::NoGradGuard no_grad;
+  CachedRun all;
+  std::vector<at::Tensor> latents;
+  for (int64_t begin = 0; begin < reference.images(); begin += batch) {
+    const int64_t count = std::min(batch, reference.images() - begin);
+    CachedRun part = RunBatch(model, plan, policy, reference.Images(begin, count));
+    latents.push_back(part.latents);
+    all.block_evaluations = part.block_evaluations;
+  }
+  all.latents = at::cat(latents);
+  return all;
+}
+
+}  // namespace ilf

@@ -1,0 +1,81 @@
+#include "engine/evaluation/cell.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace ilf {
+namespace {
+
+Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing, int steps) {
+  const char* name = solver == SolverKind::kDdim ? "ddim" : "dpmsolver++";
+  return {absl::StrCat(name, " ", SpacingName(spacing), " ", steps), schedule.With(spacing),
+          FeedbackPlan{.steps = steps, .solver = solver}, std::nullopt};
+}
+
+}  // namespace
+
+std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options) {
+  std::vector<Cell> cells;
+  for (const int steps : options.steps) {
+    cells.push_back(PlainCell(schedule, SolverKind::kDdim, Spacing::kLinspace, steps));
+    for (const Spacing spacing :
+         {Spacing::kLinspace, Spacing::kTrailing, Spacing::kKarras, Spacing::kLogSnr}) {
+      cells.push_back(PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps));
+    }
+  }
+  return cells;
+}
+
+std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& options) {
+  // From nearly all blocks down to the middle half.
+  const BlockRange ranges[] = {{1, options.layers - 1},
+                               {options.layers / 7, options.layers - options.layers / 7},
+                               {options.layers / 4, options.layers - options.layers / 4}};
+  std::vector<Cell> cells;
+  for (const int steps : options.cached_steps) {
+    for (const Spacing spacing : {Spacing::kLinspace, Spacing::kLogSnr}) {
+      for (const CacheKind kind : {CacheKind::kBlocks, CacheKind::kTaylor}) {
+        for (const int period : {2, 3}) {
+          for (const BlockRange range : ranges) {
+            Cell cell = PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps);
+            cell.cache = CachePolicy{kind, period, range};
+            absl::StrAppend(&cell.name, ", cache ", cell.cache->Name());
+            cells.push_back(std::move(cell));
+          }
+        }
+      }
+    }
+  }
+  return cells;
+}
+
+std::vector<Cell> PlanCells(const NoiseSchedule& schedule, const std::vector<CalibratedPlan>& plans,
+                            const std::string& prefix) {
+  std::vector<Cell> cells;
+  for (const CalibratedPlan& calibrated : plans) {
+    FeedbackPlan plan = calibrated.plan;
+    if (plan.timesteps.empty()) {
+      for (const PlannedStep& step : calibrated.steps.steps)
+        plan.timesteps.push_back(step.timestep);
+    }
+    const std::string name =
+        absl::StrCat(prefix, " ", plan.steps, plan.feedback.empty() ? "" : " with feedback in ",
+                     plan.feedback.empty() ? "" : absl::StrCat(plan.feedback.size()), ", guidance ",
+                     calibrated.min_guidance_scale, "-", calibrated.max_guidance_scale);
+    Cell cell = {name,
+                 schedule,
+                 plan,
+                 std::nullopt,
+                 calibrated.min_guidance_scale,
+                 calibrated.max_guidance_scale};
+    cells.push_back(cell);
+    if (plan.feedback.empty()) continue;
+    cell.name += ", scales 0";
+    cell.silent = true;
+    cells.push_back(std::move(cell));
+  }
+  return cells;
+}
+
+}  // namespace ilf

@@ -1,0 +1,46 @@
+// The cells of an evaluation: ways of sampling that are measured beside each other.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "engine/evaluation/cached_sampling.h"
+#include "engine/pipeline/feedback.h"
+#include "engine/sampling/feedback_plan.h"
+#include "engine/sampling/noise_schedule.h"
+
+namespace ilf {
+
+// One way of sampling.
+struct Cell {
+  std::string name;        // unique: what a resumed run knows it by
+  NoiseSchedule schedule;  // with the cell's spacing
+  FeedbackPlan plan;
+  std::optional<CachePolicy> cache;  // plain plans only
+  double min_guidance_scale = 0.0;   // measured under scales from this
+  double max_guidance_scale = 1e9;   // to this
+  bool silent =
+      false;  // feedback passes with every scale at 0: what the module adds shows beside it
+};
+
+struct GridOptions {
+  std::vector<int> steps = {4, 5, 6, 7, 8, 10, 12, 16, 20};
+  std::vector<int> cached_steps = {6, 8, 10, 12, 16, 20};
+  int64_t layers = 28;
+};
+
+// Plain plans: DDIM with linspace spacing, DPM-Solver++ 2M with every spacing.
+std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options);
+
+// DPM-Solver++ 2M with linspace and log-SNR spacing, under every cache policy of a grid over kind,
+// period and range.
+std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& options);
+
+// The plans of a module and the same with silent feedback; `prefix` goes before their names. Those
+// without feedback steps (fitted plain plans) come once.
+std::vector<Cell> PlanCells(const NoiseSchedule& schedule, const std::vector<CalibratedPlan>& plans,
+                            const std::string& prefix);
+
+}  // namespace ilf

@@ -1,0 +1,76 @@
+#include "engine/evaluation/evaluator.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "engine/base/status_macros.h"
+#include "engine/training/plan_fit.h"
+
+namespace ilf {
+
+absl::StatusOr<at::Tensor> Evaluator::Sample(const Cell& cell, const Reference& reference,
+                                             Measurement& cost) const {
+  const absl::Time start = absl::Now();
+  at::Tensor latents;
+  if (cell.cache) {
+    ILF_ASSIGN_OR_RETURN(const StepPlan plan, MakeFeedbackStepPlan(cell.schedule, cell.plan));
+    const CachedRun run = RunCached(model_.transformer(), plan, *cell.cache, reference, batch_);
+    latents = run.latents;
+    cost.block_evaluations = run.block_evaluations;
+  } else {
+    Denoiser denoiser = model_.denoiser();
+    if (cell.silent) denoiser.feedback = silent_;
+    ILF_ASSIGN_OR_RETURN(latents, RunPlan(denoiser, cell.schedule, cell.plan, reference,
+                                          {.batch = batch_, .device = model_.execution().device}));
+    const size_t fed_back = cell.plan.feedback.size();
+    cost.block_evaluations =
+        static_cast<double>((cell.plan.steps - fed_back) * denoiser.BlocksOf(PassKind::kPlain));
+    if (fed_back > 0) {
+      cost.block_evaluations +=
+          static_cast<double>(fed_back * denoiser.BlocksOf(PassKind::kFeedback));
+    }
+  }
+  cost.seconds =
+      absl::ToDoubleSeconds(absl::Now() - start) / static_cast<double>(reference.images());
+  return latents;
+}
+
+absl::StatusOr<Measurement> Evaluator::Compare(const Cell& cell, const Reference& reference,
+                                               const at::Tensor& pictures) const {
+  Measurement measurement;
+  ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, reference, measurement));
+  measurement.latent_rmse = Rmse(latents, reference.final_latents());
+  measurement.rmse = Rmse(Decode(latents), pictures);
+  return measurement;
+}
+
+absl::StatusOr<PictureQuality> Evaluator::Judge(const Cell& cell, const Reference& images,
+                                                const ImageClassifier& classifier,
+                                                const FeatureStatistics& real) const {
+  Measurement cost;
+  ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, images, cost));
+  const at::Tensor features = classifier.Features(Decode(latents));
+  const at::Tensor named = classifier.Logits(features).argmax(1);
+  const double right = named.eq(at::tensor(images.classes)).to(at::kDouble).mean().item<double>();
+  return PictureQuality{FrechetDistance(StatisticsOf(features), real), right};
+}
+
+at::Tensor Evaluator::Decode(const at::Tensor& latents) const {
+  at::NoGradGuard no_grad;
+  const AutoencoderKl& autoencoder = model_.autoencoder();
+  std::vector<at::Tensor> pictures;
+  for (const at::Tensor& part : latents.split(batch_)) {
+    pictures.push_back(
+        autoencoder.Decode(part.to(model_.execution().device) / autoencoder.config().scaling_factor)
+            .clamp(-1, 1)
+            .to(at::kCPU, at::kFloat));
+  }
+  return at::cat(pictures);
+}
+
+}  // namespace ilf

@@ -1,0 +1,61 @@
+// Measures cells: error to a fine reference, and the Frechet distance of many pictures to real
+// ones.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "engine/evaluation/cell.h"
+#include "engine/evaluation/frechet.h"
+#include "engine/evaluation/image_classifier.h"
+#include "engine/pipeline/dit_model.h"
+#include "engine/training/reference.h"
+
+namespace ilf {
+
+struct Measurement {
+  double block_evaluations = 0.0;  // of an image, per row
+  double seconds = 0.0;            // of an image, denoising alone, in batches
+  double rmse = 0.0;               // of pictures in [-1, 1] to the reference's
+  double latent_rmse = 0.0;
+};
+
+struct PictureQuality {
+  double fid = 0.0;
+  double accuracy = 0.0;  // share of the pictures that the classifier gives their class
+};
+
+// Samples and compares. Not thread-safe.
+class Evaluator {
+ public:
+  // `silent`: the model's module with its scales at 0, for silent cells; may be null where there
+  // are none.
+  Evaluator(const DitModel& model, const FeedbackModule* silent, int64_t batch)
+      : model_(model), silent_(silent), batch_(batch) {}
+
+  // Final latents of the images of `reference` in the way of `cell`; fills in costs.
+  absl::StatusOr<at::Tensor> Sample(const Cell& cell, const Reference& reference,
+                                    Measurement& cost) const;
+
+  // `pictures`: the reference's, decoded.
+  absl::StatusOr<Measurement> Compare(const Cell& cell, const Reference& reference,
+                                      const at::Tensor& pictures) const;
+
+  absl::StatusOr<PictureQuality> Judge(const Cell& cell, const Reference& images,
+                                       const ImageClassifier& classifier,
+                                       const FeatureStatistics& real) const;
+
+  // Latents [n, channels, h, w] -> pictures [n, 3, H, W] in [-1, 1].
+  at::Tensor Decode(const at::Tensor& latents) const;
+
+ private:
+  const DitModel& model_;
+  const FeedbackModule* const silent_;
+  const int64_t batch_;
+};
+
+}  // namespace ilf

@@ -1,0 +1,71 @@
+// The module that Inner Loop Feedback trains: one block, shaped like a block of the frozen
+// backbone, and one scale for each block of the inner loop. docs/ilf.md has the method and its
+// equations.
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/core/Tensor.h>
+
+#include "absl/status/statusor.h"
+#include "engine/checkpoint/json_config.h"
+#include "engine/checkpoint/state_dict.h"
+#include "engine/model/dit_block.h"
+#include "engine/model/dit_conditioning.h"
+#include "engine/model/dit_config.h"
+#include "engine/model/dit_transformer.h"
+#include "engine/model/execution.h"
+
+namespace ilf {
+
+// Which timestep a part of a feedback pass is told: that of the step, or the one that the pass aims
+// at.
+enum class FeedbackTimestep { kSource, kTarget };
+
+struct FeedbackConfig {
+  BlockRange inner;                                                // the blocks that run again
+  int extra_loops = 1;                                             // how many times they do
+  FeedbackTimestep feedback_timestep = FeedbackTimestep::kSource;  // of the feedback block
+  FeedbackTimestep inner_timestep = FeedbackTimestep::kSource;     // of the loops after the first
+  FeedbackTimestep deep_timestep =
+      FeedbackTimestep::kSource;  // of the blocks after the loop, and the final layer
+
+  // Blocks that a feedback pass runs on a row beyond those of a plain pass.
+  int64_t extra_blocks() const { return extra_loops * (inner.end - inner.begin + 1); }
+
+  // Keys first_inner_block (from 0), inner_blocks, extra_loops, feedback_timestep, inner_timestep,
+  // deep_timestep ("source" or "target"). INVALID_ARGUMENT names the file, the key and the limit.
+  static absl::StatusOr<FeedbackConfig> FromJson(const JsonConfig& json, const DitConfig& backbone);
+};
+
+// Const after construction and thread-safe.
+class FeedbackModule {
+ public:
+  // Takes every tensor of `weights`: block.norm1.linear, block.attn1, block.ff (diffusers' names of
+  // a BasicTransformerBlock without its embedder, which is the backbone's) and scales [inner
+  // blocks].
+  static absl::StatusOr<FeedbackModule> Load(const FeedbackConfig& config,
+                                             const DitConfig& backbone, StateDict& weights,
+                                             const Execution& execution);
+
+  const FeedbackConfig& config() const { return config_; }
+
+  // What the loop feeds back: inner_output [rows, tokens, dim] float32, the output of the last
+  // inner block
+  // -> the same shape. Of `condition` only the embedding counts: the block has a modulation of its
+  // own.
+  at::Tensor operator()(const at::Tensor& inner_output, const DitCondition& condition) const;
+
+  // Factor of the feedback at the input of inner block `i` (from 0), a scalar tensor.
+  at::Tensor Scale(int64_t i) const { return scales_[i]; }
+
+ private:
+  explicit FeedbackModule(const FeedbackConfig& config) : config_(config) {}
+
+  FeedbackConfig config_;
+  Linear modulation_;
+  DitBlock block_;
+  at::Tensor scales_;  // [inner blocks] float32
+};
+
+}  // namespace ilf

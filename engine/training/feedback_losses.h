@@ -1,0 +1,48 @@
+// What a feedback module learns from: one batch, one scalar.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "engine/pipeline/denoiser.h"
+#include "engine/pipeline/feedback.h"
+#include "engine/sampling/noise_schedule.h"
+#include "engine/training/landing.h"
+#include "engine/training/reference.h"
+
+namespace ilf {
+
+// What a run on the sampler's own states makes small.
+enum class SamplerLoss {
+  kFinal,    // the error of the final latents, through the whole sampler (Watson et al., "Learning
+             // Fast Samplers")
+  kLanding,  // of every step, the error of where it lands; the steps before are taken as they are
+};
+
+// Rolls the accelerated sampler from the noise of `batch`, whose states are kept where the steps of
+// `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the plan's. Mean
+// squared error.
+at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
+                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss);
+
+// The a, b and c of `plan`, [steps, 3] float32.
+at::Tensor CoefficientsOf(const StepPlan& plan);
+
+// Noised pictures: clean and noise [images, channels, h, w], classes [images] int64.
+struct NoisedPictures {
+  at::Tensor clean;
+  at::Tensor noise;
+  at::Tensor classes;
+};
+
+struct TeacherOptions {
+  LandingTarget target = LandingTarget::kRenoised;
+  int substeps = 4;  // of the teacher, where it solves
+};
+
+// One feedback step of `plan` from each picture; pictures take turns at its feedback steps and at
+// its least and greatest guidance scale. Mean squared error of the landing.
+at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
+                        const CalibratedPlan& plan, const NoisedPictures& pictures,
+                        const TeacherOptions& teacher);
+
+}  // namespace ilf

@@ -1,0 +1,322 @@
+#include "engine/training/feedback_trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/types.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
+#include "engine/checkpoint/model_directory.h"
+#include "engine/pipeline/feedback.h"
+#include "engine/pipeline/scheduler_config.h"
+#include "engine/training/feedback_writer.h"
+#include "engine/training/image_folder.h"
+#include "engine/training/initial_weights.h"
+#include "engine/training/latent_cache.h"
+#include "engine/training/plan_fit.h"
+#include "engine/training/reference.h"
+
+namespace ilf {
+namespace {
+
+constexpr uint64_t kFirstTrainingSeed = uint64_t{1} << 40;  // far from what requests and tests use
+
+// The frozen backbone, and where it comes from.
+struct Backbone {
+  DitTransformer transformer;
+  NoiseSchedule schedule;
+  std::string sha256;
+};
+
+absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options) {
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
+  ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
+  ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
+  ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
+  const Execution execution = {.device = options.loop.device,
+                               .dtype = options.bf16_backbone ? at::kBFloat16 : at::kFloat,
+                               .batch_invariant = false,
+                               .differentiable = true};
+  ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
+                       DitTransformer::Load(config, weights, execution));
+  ILF_ASSIGN_OR_RETURN(std::string sha256, FileSha256(directory.TransformerWeights()));
+  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
+}
+
+// What the coefficients of plan `plan` have learned, [steps, 3], among the parameters.
+std::string DeltasName(size_t plan) { return absl::StrCat("coefficients.", plan); }
+
+NamedTensors WithDeltas(NamedTensors weights, const std::vector<CalibratedPlan>& plans) {
+  for (size_t i = 0; i < plans.size(); ++i) {
+    if (!plans[i].plan.coefficients.empty()) {
+      weights[DeltasName(i)] = at::zeros({plans[i].plan.steps, 3});
+    }
+  }
+  return weights;
+}
+
+// Everything that a run knows; the training task's functions are its methods.
+class FeedbackTraining {
+ public:
+  FeedbackTraining(const FeedbackTrainingOptions& options, const Backbone& backbone,
+                   FeedbackConfig config, std::vector<CalibratedPlan> plans)
+      : options_(options),
+        backbone_(backbone),
+        config_(config),
+        plans_(std::move(plans)),
+        run_({.device = options.loop.device}),
+        folder_(options.loop.output + "/training/feedback"),
+        initial_(InitialFeedback(config, backbone.transformer.config(),
+                                 at::make_generator<at::CPUGeneratorImpl>(options.loop.seed))),
+        parameters_(WithDeltas(initial_, plans_), options.loop.device) {}
+
+  absl::Status Prepare(const std::atomic<bool>& stop);
+  absl::Status Run(const std::atomic<bool>& stop);
+
+ private:
+  absl::Status CheckPlan(const FeedbackPlan& plan) const;
+  absl::Status SolveReferences(const std::atomic<bool>& stop);
+  absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
+  absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
+  absl::Status Validate(int64_t step, const NamedTensors& averaged);
+  NamedTensors ModuleWeights(const NamedTensors& weights) const;
+  at::Tensor Coefficients(const NamedTensors& weights, size_t plan) const;
+  absl::StatusOr<std::vector<CalibratedPlan>> LearnedPlans(const NamedTensors& weights) const;
+  absl::StatusOr<double> Measure(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
+                                 std::vector<double>& rmse) const;
+  std::string ValidationLog() const { return folder_ + "/validation.jsonl"; }
+
+  const FeedbackTrainingOptions& options_;
+  const Backbone& backbone_;
+  const FeedbackConfig config_;
+  std::vector<CalibratedPlan> plans_;
+  const PlanRunOptions run_;
+  const std::string folder_;
+  const NamedTensors initial_;
+  ParameterSet parameters_;
+  std::vector<Reference> training_;    // by plan
+  std::vector<Reference> validation_;  // by plan
+  LatentData data_;                    // with kImages
+  double best_ = std::numeric_limits<double>::infinity();
+  int since_best_ = 0;
+};
+
+// What the optimizer sees becomes the module's weights: the scales learn faster than the rest where
+// it sees them smaller than they are.
+NamedTensors FeedbackTraining::ModuleWeights(const NamedTensors& weights) const {
+  NamedTensors module;
+  for (const auto& [name, tensor] : weights) {
+    if (initial_.contains(name)) module[name] = tensor;
+  }
+  module["scales"] = weights.at("scales") * options_.scale_gain;
+  return module;
+}
+
+absl::StatusOr<FeedbackModule> FeedbackTraining::MakeModule(const NamedTensors& weights) const {
+  StateDict tensors(ModuleWeights(weights), "feedback weights");
+  return FeedbackModule::Load(config_, backbone_.transformer.config(), tensors,
+                              {.device = options_.loop.device, .trainable = true});
+}
+
+absl::Status FeedbackTraining::SolveReferences(const std::atomic<bool>& stop) {
+  const Denoiser teacher = {&backbone_.transformer};
+  for (size_t i = 0; i < plans_.size(); ++i) {
+    const CalibratedPlan& plan = plans_[i];
+    ReferenceOptions options = {.images = options_.train_images,
+                                .first_seed = kFirstTrainingSeed,
+                                .guidance_scales = {plan.min_guidance_scale},
+                                .min_steps = options_.reference_steps,
+                                .device = options_.loop.device};
+    if (plan.max_guidance_scale > plan.min_guidance_scale) {
+      options.guidance_scales.push_back(plan.max_guidance_scale);
+    }
+    const auto solve = [&](const char* part) {
+      return SolveReference(teacher, backbone_.schedule, plan.plan.timesteps, options,
+                            absl::StrFormat("%s/%s_%d.safetensors", folder_, part, i),
+                            backbone_.sha256, stop);
+    };
+    ILF_ASSIGN_OR_RETURN(training_.emplace_back(), solve("training"));
+    options.first_seed += static_cast<uint64_t>(options.images);
+    options.images = options_.validation_images;
+    ILF_ASSIGN_OR_RETURN(validation_.emplace_back(), solve("validation"));
+  }
+  return absl::OkStatus();
+}
+
+// The least measure that an earlier part of the run has logged.
+double BestSoFar(const std::string& log) {
+  double best = std::numeric_limits<double>::infinity();
+  std::ifstream lines(log);
+  for (std::string line; std::getline(lines, line);) {
+    const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log);
+    if (!json.ok()) continue;
+    best = std::min(best, json->GetDouble("measure").value_or(best));
+  }
+  return best;
+}
+
+absl::Status FeedbackTraining::CheckPlan(const FeedbackPlan& plan) const {
+  const auto wrong = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat(options_.plans, ": ", what));
+  };
+  const bool images = options_.states == FeedbackStates::kImages;
+  if (plan.feedback.empty() && (images || plan.coefficients.empty())) {
+    return wrong(
+        "a plan has nothing to learn: neither feedback_steps nor, on sampler states, coefficients");
+  }
+  if (images && plan.feedback_in_history) {
+    return wrong("states of images have no step before them: feedback_in_history must be false");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FeedbackTraining::Prepare(const std::atomic<bool>& stop) {
+  std::error_code error;
+  std::filesystem::create_directories(folder_, error);
+  if (error) return absl::InvalidArgumentError(absl::StrCat(folder_, ": ", error.message()));
+  if (options_.loop.resume) {
+    best_ = BestSoFar(ValidationLog());
+  } else {
+    std::filesystem::remove(ValidationLog(), error);
+  }
+  for (CalibratedPlan& plan : plans_) {
+    plan.plan.timesteps.clear();
+    for (const PlannedStep& step : plan.steps.steps) plan.plan.timesteps.push_back(step.timestep);
+    ILF_ASSIGN_OR_RETURN(plan.steps, MakeFeedbackStepPlan(backbone_.schedule, plan.plan));
+    ILF_RETURN_IF_ERROR(CheckPlan(plan.plan));
+  }
+  ILF_RETURN_IF_ERROR(SolveReferences(stop));
+  if (options_.states == FeedbackStates::kSampler) return absl::OkStatus();
+  ILF_ASSIGN_OR_RETURN(const AutoencoderKl autoencoder,
+                       LoadAutoencoder(options_.loop.output, options_.loop.device));
+  const int64_t side =
+      backbone_.transformer.config().sample_size * autoencoder.config().downscale();
+  ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, autoencoder,
+                                          options_.loop.device));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Generator& random) const {
+  ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
+  const Denoiser student = {&backbone_.transformer, &module};
+  const int64_t count = static_cast<int64_t>(plans_.size());
+  const size_t plan = static_cast<size_t>(step % count);  // plans take turns
+  const bool pictures = options_.states == FeedbackStates::kImages;
+  const int64_t size = pictures ? data_.labels.size(0) : training_[plan].images();
+  const std::vector<int64_t> indices =
+      BatchIndices(size, options_.loop.batch_size, step / count, options_.loop.seed);
+  if (!pictures) {
+    return LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
+                         training_[plan].Select(indices), options_.loss);
+  }
+  const c10::Device device = options_.loop.device;
+  const at::Tensor clean = data_.latents.index_select(0, at::tensor(indices));
+  return LossOnImages(student, backbone_.schedule, plans_[plan],
+                      {clean.to(device), at::randn(clean.sizes(), random).to(device),
+                       data_.labels.index_select(0, at::tensor(indices))},
+                      options_.teacher);
+}
+
+// What the sampler multiplies with under plan `plan`, [steps, 3].
+at::Tensor FeedbackTraining::Coefficients(const NamedTensors& weights, size_t plan) const {
+  const at::Tensor start = CoefficientsOf(plans_[plan].steps).to(options_.loop.device);
+  const auto deltas = weights.find(DeltasName(plan));
+  return deltas == weights.end() ? start : start + deltas->second * options_.coefficient_gain;
+}
+
+// The plans with the coefficients that `weights` have learned.
+absl::StatusOr<std::vector<CalibratedPlan>> FeedbackTraining::LearnedPlans(
+    const NamedTensors& weights) const {
+  at::NoGradGuard no_grad;
+  std::vector<CalibratedPlan> plans = plans_;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    if (!weights.contains(DeltasName(i))) continue;
+    const at::Tensor learned = Coefficients(weights, i).to(at::kCPU, at::kDouble);
+    for (int64_t step = 0; step < learned.size(0); ++step) {
+      const double* row = learned[step].data_ptr<double>();
+      plans[i].plan.coefficients[step] = {row[0], row[1], step == 0 ? 0.0 : row[2]};
+    }
+    ILF_ASSIGN_OR_RETURN(plans[i].steps, MakeFeedbackStepPlan(backbone_.schedule, plans[i].plan));
+  }
+  return plans;
+}
+
+// The RMSE of every plan, and their geometric mean.
+absl::StatusOr<double> FeedbackTraining::Measure(const Denoiser& denoiser,
+                                                 const std::vector<CalibratedPlan>& plans,
+                                                 std::vector<double>& rmse) const {
+  double log_sum = 0.0;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    ILF_ASSIGN_OR_RETURN(const at::Tensor latents, RunPlan(denoiser, backbone_.schedule,
+                                                           plans[i].plan, validation_[i], run_));
+    rmse.push_back(Rmse(latents, validation_[i].final_latents()));
+    log_sum += std::log(std::max(rmse.back(), 1e-12));
+  }
+  return std::exp(log_sum / static_cast<double>(rmse.size()));
+}
+
+absl::Status FeedbackTraining::Validate(int64_t step, const NamedTensors& averaged) {
+  ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(averaged));
+  const Denoiser denoiser = {&backbone_.transformer, &module};
+  ILF_ASSIGN_OR_RETURN(const std::vector<CalibratedPlan> plans, LearnedPlans(averaged));
+  std::vector<double> rmse;
+  ILF_ASSIGN_OR_RETURN(const double measure, Measure(denoiser, plans, rmse));
+  const bool is_best = measure < best_;
+  std::ofstream log(ValidationLog(), std::ios::app);
+  log << absl::StrFormat("{\"step\": %d, \"rmse\": [%s], \"measure\": %.6f, \"best\": %s}\n", step,
+                         absl::StrJoin(rmse, ", "), measure, is_best ? "true" : "false");
+  absl::FPrintF(stderr, "validation at step %d: RMSE %s%s\n", step, absl::StrJoin(rmse, ", "),
+                is_best ? ", the best so far" : "");
+  since_best_ = is_best ? 0 : since_best_ + 1;
+  if (!is_best) return absl::OkStatus();
+  best_ = measure;
+  return WriteFeedback(options_.loop.output, config_, plans, ModuleWeights(averaged),
+                       options_.save_dtype);
+}
+
+absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
+  TrainingOptions loop = options_.loop;
+  loop.output = folder_;
+  loop.bf16 = false;  // the backbone has its own dtype; the one block that learns stays in float32
+  absl::FPrintF(stderr, "feedback: %d parameters, blocks %d to %d run again, %d plans\n",
+                parameters_.size(), config_.inner.begin, config_.inner.end - 1, plans_.size());
+  TrainingTask task;
+  task.name = "feedback";
+  task.loss = [this](int64_t step, const at::Generator& random) { return Loss(step, random); };
+  task.write = [this](int64_t step, const NamedTensors& averaged) {
+    return Validate(step, averaged);
+  };
+  task.converged = [this] { return options_.patience > 0 && since_best_ >= options_.patience; };
+  return RunTraining(task, loop, parameters_, stop);
+}
+
+}  // namespace
+
+absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop) {
+  if (options.states == FeedbackStates::kImages && options.data.empty()) {
+    return absl::InvalidArgumentError("states of images need an image folder (--data)");
+  }
+  ILF_ASSIGN_OR_RETURN(const Backbone backbone, LoadBackbone(options));
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(options.plans));
+  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
+                       FeedbackConfig::FromJson(json, backbone.transformer.config()));
+  ILF_ASSIGN_OR_RETURN(std::vector<CalibratedPlan> plans,
+                       ReadFeedbackPlans(json, backbone.schedule));
+  FeedbackTraining training(options, backbone, config, std::move(plans));
+  ILF_RETURN_IF_ERROR(training.Prepare(stop));
+  return training.Run(stop);
+}
+
+}  // namespace ilf

@@ -1,0 +1,52 @@
+// Trains a feedback module (Inner Loop Feedback) for a model directory. docs/ilf.md has the method.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "engine/training/feedback_losses.h"
+#include "engine/training/training_loop.h"
+
+namespace ilf {
+
+// The states that the module learns on.
+enum class FeedbackStates {
+  kSampler,  // those that the accelerated sampler itself visits from noise; target: the reference
+             // of that noise
+  kImages,   // noised pictures of a data set
+};
+
+struct FeedbackTrainingOptions {
+  std::string plans;  // JSON file: feedback/config.json without backbone_sha256
+                      // (engine/pipeline/feedback.h)
+  FeedbackStates states = FeedbackStates::kSampler;
+  SamplerLoss loss = SamplerLoss::kFinal;
+  // With kImages.
+  std::string data;  // image folder
+  TeacherOptions teacher;
+
+  // Of the references; the validation's noises come after those of training.
+  int64_t train_images = 2048;
+  int64_t validation_images = 256;
+  int reference_steps = 60;
+  // The scales, and the coefficients of plans that have them, learn so many times faster than the
+  // block.
+  double scale_gain = 10.0;
+  double coefficient_gain = 1.0;
+  int patience = 8;  // checkpoints without a better validation after which the run ends; 0: never
+  at::ScalarType save_dtype = at::kHalf;
+  bool bf16_backbone = true;  // the frozen blocks compute in bfloat16
+  // output is the model directory; bf16 (autocast) is not used.
+  TrainingOptions loop;
+};
+
+// The module learns, and the coefficients of the plans that have them (on kSampler states); nothing
+// of the backbone does, and no gradient of its weights is kept. At each checkpoint the RMSE of
+// every plan on held-out noises is logged to `loop.output`/training/feedback/validation.jsonl; the
+// best checkpoint so far is written to `loop.output`/feedback. kImages needs plans whose feedback
+// is not in the history. INVALID_ARGUMENT names what is wrong with plans or data.
+absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop);
+
+}  // namespace ilf

@@ -1,0 +1,38 @@
+#include "engine/training/model_files.h"
+
+#include <filesystem>
+#include <fstream>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "engine/checkpoint/safetensors_writer.h"
+
+namespace ilf {
+
+absl::Status WriteJson(const std::string& folder, const std::string& name,
+                       const nlohmann::ordered_json& json) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
+  const std::string file = absl::StrCat(folder, "/", name);
+  std::ofstream out(file);
+  out << json.dump(2) << "\n";
+  out.close();
+  if (!out) return absl::UnavailableError(absl::StrCat(file, ": cannot be written"));
+  return absl::OkStatus();
+}
+
+absl::Status WriteWeights(const std::string& folder, const NamedTensors& weights,
+                          at::ScalarType dtype) {
+  std::vector<std::pair<std::string, at::Tensor>> tensors;
+  for (const auto& [name, tensor] : weights) {
+    tensors.emplace_back(name, tensor.detach().to(at::kCPU, dtype).contiguous());
+  }
+  return WriteSafetensors(folder + "/diffusion_pytorch_model.safetensors", tensors,
+                          {{"format", "pt"}});
+}
+
+}  // namespace ilf

@@ -1,0 +1,155 @@
+#include "engine/training/feedback_trainer.h"
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/pipeline/dit_model.h"
+#include "engine/training/plan_fit.h"
+#include "engine/training/reference.h"
+#include "tests/training/small_dataset.h"
+#include "tests/training/small_model.h"
+
+namespace ilf {
+namespace {
+
+using ::testing::HasSubstr;
+
+class FeedbackTrainerTest : public ::testing::Test {
+ protected:
+  FeedbackTrainerTest() {
+    options_.plans = model_ + "/plans.json";
+    options_.train_images = 24;
+    options_.validation_images = 12;
+    options_.reference_steps = 30;
+    options_.bf16_backbone = false;
+    options_.loop.output = model_;
+    options_.loop.steps = 40;
+    options_.loop.batch_size = 12;
+    options_.loop.warmup_steps = 2;
+    options_.loop.learning_rate = 5e-3;
+    options_.loop.ema_decay = 0.9;
+    options_.loop.checkpoint_every = 20;
+  }
+  ~FeedbackTrainerTest() override { std::filesystem::remove_all(model_); }
+
+  void WritePlans(const std::string& extra) {
+    std::ofstream(options_.plans)
+        << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 2, "solver": "dpmsolver++",
+               "timesteps": [999, 600], "feedback_steps": [0, 1], "equivalent_steps": 3)"
+        << extra << "}]}";
+  }
+
+  // The measures of the validation log, in order.
+  std::vector<double> Measures() {
+    std::vector<double> measures;
+    std::ifstream log(model_ + "/training/feedback/validation.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      measures.push_back(JsonConfig::FromText(line, "log")->GetDouble("measure").value());
+    }
+    return measures;
+  }
+
+  std::shared_ptr<const DitModel> Load() {
+    const auto loaded = DitModel::Load(model_, "small", {});
+    EXPECT_TRUE(loaded.ok()) << loaded.status();
+    return loaded.value_or(nullptr);
+  }
+
+  // RMSE of plain steps at the plan's timesteps.
+  double PlainError(const DitModel& model) {
+    const std::atomic<bool> stop{false};
+    const Denoiser plain = {&model.transformer()};
+    const Reference reference =
+        SolveReference(plain, model.schedule(), {999, 600}, {.images = 12, .min_steps = 30},
+                       model_ + "/test_reference.safetensors", "", stop)
+            .value();
+    const FeedbackPlan plan = {.steps = 2, .timesteps = {999, 600}};
+    return Rmse(RunPlan(plain, model.schedule(), plan, reference, {}).value(),
+                reference.final_latents());
+  }
+
+  const std::string model_ = SmallModelDirectory("feedback_trainer");
+  const std::atomic<bool> stop_{false};
+  FeedbackTrainingOptions options_;
+};
+
+TEST_F(FeedbackTrainerTest, WritesAModuleThatIsCloserToTheReferenceThanPlainSteps) {
+  WritePlans("");
+  for (const SamplerLoss loss : {SamplerLoss::kFinal, SamplerLoss::kLanding}) {
+    options_.loss = loss;
+    options_.loop.resume = false;
+    const absl::Status status = TrainFeedback(options_, stop_);
+    ASSERT_TRUE(status.ok()) << status;
+    const std::vector<double> measures = Measures();
+    ASSERT_EQ(measures.size(), 2u);
+    const auto model = Load();
+    ASSERT_NE(model, nullptr);
+    EXPECT_LT(measures.back(), 0.9 * PlainError(*model));
+    ASSERT_EQ(model->info().feedback_plans.size(), 1u);
+    EXPECT_EQ(model->info().feedback_plans[0].block_evaluations, 2 * (4 + 3));
+  }
+}
+
+TEST_F(FeedbackTrainerTest, LearnsTheCoefficientsOfPlansThatHaveThem) {
+  WritePlans(R"(, "coefficients": [[0.5, 0.6, 0], [0.0, 1.0, 0.0]])");
+  options_.coefficient_gain = 10;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  const FeedbackPlan plan = model->feedback_plans()[0].plan;
+  EXPECT_NE(plan.coefficients[0].a, 0.5);
+  EXPECT_EQ(plan.coefficients[0].c, 0.0);
+  EXPECT_NE(plan.coefficients[1].c, 0.0);
+}
+
+TEST_F(FeedbackTrainerTest, LearnsOnPicturesTowardsEveryTarget) {
+  WritePlans(R"(, "feedback_in_history": false)");
+  options_.states = FeedbackStates::kImages;
+  options_.data = SmallDataset("feedback_trainer", 12, 8);
+  options_.loop.steps = 2;
+  options_.loop.resume = false;
+  for (const LandingTarget target :
+       {LandingTarget::kRenoised, LandingTarget::kTrajectory, LandingTarget::kEffective}) {
+    std::filesystem::remove_all(model_ + "/feedback");
+    options_.teacher.target = target;
+    const absl::Status status = TrainFeedback(options_, stop_);
+    ASSERT_TRUE(status.ok()) << status;
+    EXPECT_TRUE(std::filesystem::exists(model_ + "/feedback/config.json"));
+  }
+}
+
+TEST_F(FeedbackTrainerTest, PicturesHaveNoHistory) {
+  WritePlans("");
+  options_.states = FeedbackStates::kImages;
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()), HasSubstr("--data"));
+  options_.data = "/anywhere";
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              HasSubstr("feedback_in_history must be false"));
+}
+
+TEST_F(FeedbackTrainerTest, AResumedRunKeepsTheBestModuleOfBefore) {
+  WritePlans("");
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const auto module = [&] {
+    std::ifstream file(model_ + "/feedback/diffusion_pytorch_model.safetensors", std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string best = module();
+  options_.loop.steps = 80;
+  options_.loop.learning_rate = 0.5;  // ruins what was learned
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const std::vector<double> measures = Measures();
+  ASSERT_EQ(measures.size(), 4u);
+  EXPECT_GT(measures.back(), measures[1]);
+  EXPECT_EQ(module(), best);
+}
+
+}  // namespace
+}  // namespace ilf

@@ -1,0 +1,20 @@
+// A model directory with random weights, small enough to train on in a test.
+#pragma once
+
+#include <string>
+
+#include "engine/model/dit_transformer.h"
+#include "engine/sampling/noise_schedule.h"
+
+namespace ilf {
+
+DitConfig SmallDitConfig();
+
+// The transformer alone: 4 blocks, 3 classes, latents of 4x4x4.
+DitTransformer SmallDit(const Execution& execution = {});
+
+// The same with an untrained autoencoder for pictures of 8x8, written to a fresh folder; returns
+// its path.
+std::string SmallModelDirectory(const std::string& name);
+
+}  // namespace ilf

@@ -1,0 +1,126 @@
+#include "tools/plan_command.h"
+
+#include <filesystem>
+#include <utility>
+
+#include <ATen/Parallel.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
+#include "engine/checkpoint/model_directory.h"
+#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/load_models.h"
+#include "engine/training/feedback_writer.h"
+#include "engine/training/plan_search.h"
+#include "engine/training/reference.h"
+
+namespace ilf {
+namespace {
+
+constexpr uint64_t kFirstSearchSeed = uint64_t{1}
+                                      << 41;  // neither those of requests nor of training
+
+absl::StatusOr<FeedbackConfig> InnerLoop(const PlanCommand& command, int64_t layers) {
+  FeedbackConfig config;
+  config.inner.begin =
+      command.first_inner_block >= 0 ? command.first_inner_block : layers - command.inner_blocks;
+  config.inner.end = config.inner.begin + command.inner_blocks;
+  if (command.inner_blocks >= 1 && config.inner.begin >= 0 && config.inner.end <= layers)
+    return config;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--first_inner_block and --inner_blocks must lie within the model's ", layers, " blocks"));
+}
+
+// The plan that was found, with its feedback steps marked.
+absl::StatusOr<CalibratedPlan> Calibrated(const PlanCommand& command, const NoiseSchedule& schedule,
+                                          FeedbackPlan plan) {
+  const auto add = [&](int step) {
+    const size_t next = static_cast<size_t>(step) + 1;
+    plan.feedback.push_back({step, next < plan.timesteps.size() ? plan.timesteps[next] : 0.0});
+  };
+  for (int step = 0; command.feedback_steps.empty() && step < plan.steps; ++step) add(step);
+  for (const int step : command.feedback_steps) add(step);
+  CalibratedPlan calibrated;
+  ILF_ASSIGN_OR_RETURN(calibrated.steps, MakeFeedbackStepPlan(schedule, plan));
+  calibrated.equivalent_steps = plan.steps;
+  calibrated.plan = std::move(plan);
+  calibrated.min_guidance_scale = command.guidance_scales.front();
+  calibrated.max_guidance_scale = command.guidance_scales.back();
+  return calibrated;
+}
+
+}  // namespace
+
+void AddPlanFlags(CLI::App& app, PlanCommand& command) {
+  app.add_option("--model", command.model, "Model directory")->required();
+  app.add_option("--out", command.out, "JSON file to write, for `ilf-train feedback --plans`")
+      ->required();
+  app.add_option("--steps", command.steps, "Steps of each plan")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--guidance", command.guidance_scales,
+                 "Guidance scale, or the least and the most, to search under")
+      ->delimiter(',')
+      ->expected(1, 2)
+      ->capture_default_str();
+  app.add_option("--feedback_steps", command.feedback_steps,
+                 "Steps (from 0) that are to run feedback (default: all)")
+      ->delimiter(',');
+  app.add_option(
+      "--first_inner_block", command.first_inner_block,
+      "First block (from 0) of the inner loop (default: so that the loop is the last blocks)");
+  app.add_option("--inner_blocks", command.inner_blocks, "Blocks of the inner loop")
+      ->capture_default_str();
+  app.add_option("--images", command.images, "Noises to search with")
+      ->check(CLI::Range(1, 1000000))
+      ->capture_default_str();
+  app.add_option("--levels", command.levels, "Noise levels to choose from, even in log SNR")
+      ->check(CLI::Range(2, 1000))
+      ->capture_default_str();
+  app.add_option("--device", command.device, "cpu or cuda:N")->capture_default_str();
+  app.add_option("--dtype", command.dtype, "auto, float32 or bfloat16")->capture_default_str();
+  app.add_option("--threads", command.threads, "CPU math threads (0: all cores)")
+      ->capture_default_str();
+}
+
+absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>& stop) {
+  if (command.threads > 0) at::set_num_threads(command.threads);
+  ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(command.device));
+  ILF_ASSIGN_OR_RETURN(const Execution execution,
+                       ChooseExecution(device, command.dtype, /*batch_invariant=*/true));
+  ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DitModel> model,
+                       DitModel::Load(command.model, "model", execution));
+  const NoiseSchedule& schedule = model->schedule();
+  const Denoiser denoiser = {&model->transformer()};
+  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
+                       InnerLoop(command, model->transformer().config().num_layers));
+  ILF_ASSIGN_OR_RETURN(
+      const std::string key,
+      FileSha256(command.model + "/transformer/diffusion_pytorch_model.safetensors"));
+
+  const std::string cache = absl::StrFormat("%s.reference.safetensors", command.out);
+  ILF_ASSIGN_OR_RETURN(const Reference reference,
+                       SolveReference(denoiser, schedule, DenseTimesteps(schedule, command.levels),
+                                      {.images = command.images,
+                                       .first_seed = kFirstSearchSeed,
+                                       .guidance_scales = command.guidance_scales,
+                                       .min_steps = command.levels,
+                                       .device = device},
+                                      cache, key, stop));
+  std::vector<CalibratedPlan> plans;
+  for (const int steps : command.steps) {
+    ILF_ASSIGN_OR_RETURN(FittedPlan fitted,
+                         SearchTimesteps(denoiser, schedule, {.steps = steps}, reference,
+                                         {.run = {.device = device}}, stop));
+    absl::PrintF("%d steps: RMSE %.5f at timesteps %s\n", steps, fitted.rmse,
+                 absl::StrJoin(fitted.plan.timesteps, ", "));
+    ILF_ASSIGN_OR_RETURN(plans.emplace_back(),
+                         Calibrated(command, schedule, std::move(fitted.plan)));
+  }
+  return WriteFeedbackPlans(command.out, config, plans);
+}
+
+}  // namespace ilf
