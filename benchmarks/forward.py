@@ -32,10 +32,13 @@ class CppForward:
         if self.process.stdout.readline().strip() != "ready":
             raise SystemExit("ilf-bench-forward did not start")
 
-    def time(self, rows, repetitions):
-        self.process.stdin.write(f"{rows} {repetitions}\n")
+    def time(self, rows, repetitions, feedback=False):
+        self.process.stdin.write(f"{rows} {repetitions}{' feedback' if feedback else ''}\n")
         self.process.stdin.flush()
-        return [float(seconds) for seconds in self.process.stdout.readline().split()]
+        seconds = [float(seconds) for seconds in self.process.stdout.readline().split()]
+        if len(seconds) != repetitions:
+            raise SystemExit("ilf-bench-forward ended early")
+        return seconds
 
     def close(self):
         self.process.stdin.close()

@@ -1,13 +1,19 @@
 // Times the DiT transformer's forward pass, on orders from benchmarks/forward.py.
 //
 // After "ready" on stdout each line "ROWS REPETITIONS" on stdin is answered by one line of
-// REPETITIONS times in seconds. So the script can take turns between this program and another one.
+// REPETITIONS times in seconds; "ROWS REPETITIONS feedback" times passes with feedback on all rows,
+// for a model with a feedback module. So the script can take turns between this program and another
+// one.
+#include <filesystem>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -18,10 +24,13 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/dit_config.h"
 #include "engine/model/dit_transformer.h"
+#include "engine/model/feedback_module.h"
+#include "engine/model/feedback_pass.h"
 
 namespace ilf {
 namespace {
@@ -35,27 +44,77 @@ struct Options {
   int threads = 1;
 };
 
-absl::StatusOr<DitTransformer> LoadTransformer(const Options& options) {
+struct Model {
+  DitTransformer transformer;
+  std::optional<FeedbackModule> feedback;
+};
+
+absl::StatusOr<std::optional<FeedbackModule>> LoadModule(const ModelDirectory& directory,
+                                                         const DitConfig& backbone,
+                                                         const Execution& execution) {
+  if (!std::filesystem::exists(directory.FeedbackConfigFile())) return std::nullopt;
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
+  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config, FeedbackConfig::FromJson(json, backbone));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.FeedbackWeights()));
+  ILF_ASSIGN_OR_RETURN(FeedbackModule module,
+                       FeedbackModule::Load(config, backbone, weights, execution));
+  return module;
+}
+
+absl::StatusOr<Model> LoadModel(const Options& options) {
   Execution execution;
   execution.dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   execution.batch_invariant = options.batch_invariant;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.model));
   ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
-  return DitTransformer::Load(config, weights, execution);
+  ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
+                       DitTransformer::Load(config, weights, execution));
+  ILF_ASSIGN_OR_RETURN(std::optional<FeedbackModule> module,
+                       LoadModule(directory, config, execution));
+  return Model{std::move(transformer), std::move(module)};
 }
 
-void TimeForwards(const DitTransformer& model, int rows, int repetitions) {
-  const DitConfig& config = model.config();
+struct Order {
+  int rows = 0;
+  int repetitions = 0;
+  bool feedback = false;
+};
+
+// Nothing where the line is no order.
+std::optional<Order> ParseOrder(const std::string& line) {
+  std::istringstream words(line);
+  Order order;
+  words >> order.rows >> order.repetitions;
+  if (words.fail() || order.rows < 1 || order.rows > kMaxRows || order.repetitions < 1) {
+    return std::nullopt;
+  }
+  if (std::string word; words >> word) {
+    if (word != "feedback") return std::nullopt;
+    order.feedback = true;
+  }
+  return order;
+}
+
+void TimePasses(const Model& model, const Order& order) {
+  const DitConfig& config = model.transformer.config();
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/0);
-  const at::Tensor latents = at::randn(
-      {rows, config.in_channels, config.sample_size, config.sample_size}, generator, at::kFloat);
-  const at::Tensor timesteps = at::rand({rows}, generator, at::kFloat).mul(999).floor();
-  const at::Tensor classes = at::randint(config.num_classes + 1, {rows}, generator, at::kLong);
-  for (int i = 0; i < repetitions; ++i) {
+  const at::Tensor latents =
+      at::randn({order.rows, config.in_channels, config.sample_size, config.sample_size}, generator,
+                at::kFloat);
+  const at::Tensor timesteps = at::rand({order.rows}, generator, at::kFloat).mul(999).floor();
+  const at::Tensor classes =
+      at::randint(config.num_classes + 1, {order.rows}, generator, at::kLong);
+  const FeedbackRows feedback = {at::arange(order.rows, at::kLong), timesteps.mul(0.5)};
+  for (int i = 0; i < order.repetitions; ++i) {
     const absl::Time start = absl::Now();
-    model(latents, timesteps, classes);
-    std::cout << absl::ToDoubleSeconds(absl::Now() - start) << (i + 1 < repetitions ? ' ' : '\n');
+    if (order.feedback) {
+      PassWithFeedback(model.transformer, *model.feedback, latents, timesteps, classes, feedback);
+    } else {
+      model.transformer(latents, timesteps, classes);
+    }
+    std::cout << absl::ToDoubleSeconds(absl::Now() - start)
+              << (i + 1 < order.repetitions ? ' ' : '\n');
   }
   std::cout.flush();
 }
@@ -63,22 +122,23 @@ void TimeForwards(const DitTransformer& model, int rows, int repetitions) {
 int Serve(const Options& options) {
   at::set_num_threads(options.threads);
   const c10::InferenceMode inference;
-  const absl::StatusOr<DitTransformer> model = LoadTransformer(options);
+  const absl::StatusOr<Model> model = LoadModel(options);
   if (!model.ok()) {
     std::cerr << model.status().message() << "\n";
     return 1;
   }
   std::cout << "ready" << std::endl;
   for (std::string line; std::getline(std::cin, line);) {
-    std::istringstream order(line);
-    int rows = 0;
-    int repetitions = 0;
-    order >> rows >> repetitions;
-    if (order.fail() || rows < 1 || rows > kMaxRows || repetitions < 1) {
-      std::cerr << "expected ROWS REPETITIONS, got '" << line << "'\n";
+    const std::optional<Order> order = ParseOrder(line);
+    if (!order) {
+      std::cerr << "expected ROWS REPETITIONS [feedback], got '" << line << "'\n";
       return 1;
     }
-    TimeForwards(*model, rows, repetitions);
+    if (order->feedback && !model->feedback) {
+      std::cerr << options.model << " has no feedback module\n";
+      return 1;
+    }
+    TimePasses(*model, *order);
   }
   return 0;
 }

@@ -1,40 +1,104 @@
 #!/usr/bin/env python3
-"""Writes a random model of fashion-dit's shape as a diffusers directory: speed does not need training.
+"""Writes a random model as a diffusers directory: speed does not depend on what the weights say.
 
-Usage: make_random_model.py OUT
+Usage: make_random_model.py OUT [--shape fashion-dit | dit-xl-2] [--layers N] [--heads N] [--head_dim N]
+
+  fashion-dit   the shape of models/fashion-dit, float32 (the default)
+  dit-xl-2      DiT-XL/2 for 256 px, bfloat16, with a feedback module on blocks 9 to 20 and the paper's plan
+
+The embedders of all blocks are equal, as in published checkpoints. The autoencoder of dit-xl-2 is a small one.
 """
 import argparse
+import hashlib
 import json
 import pathlib
 
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers.utils import logging
 
-LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+FASHION_LABELS = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
+                  "Ankle boot"]
+SHAPES = {
+    "fashion-dit": {"layers": 28, "heads": 5, "head_dim": 32, "out_channels": 4, "sample_size": 8,
+                    "labels": FASHION_LABELS, "vae_channels": [16, 32, 64], "dtype": torch.float32},
+    "dit-xl-2": {"layers": 28, "heads": 16, "head_dim": 72, "out_channels": 8, "sample_size": 32,
+                 "labels": [f"class {i}" for i in range(1000)], "vae_channels": [16, 32, 64, 64],
+                 "dtype": torch.bfloat16},
+}
+EMBEDDER = "norm1.emb."
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+
+
+def make_transformer(shape, layers):
+    return DiTTransformer2DModel(
+        num_attention_heads=shape["heads"], attention_head_dim=shape["head_dim"], in_channels=4,
+        out_channels=shape["out_channels"], num_layers=layers, sample_size=shape["sample_size"], patch_size=2,
+        num_embeds_ada_norm=len(shape["labels"])).to(shape["dtype"])
+
+
+def copy_embedder(transformer):
+    """Block 0's to all blocks."""
+    first = transformer.transformer_blocks[0].norm1.emb.state_dict()
+    for block in transformer.transformer_blocks[1:]:
+        block.norm1.emb.load_state_dict(first)
+
+
+def paper_plan():
+    """10 steps, four with feedback: 332 block evaluations with 28 layers. Which four is not what a benchmark asks."""
+    return {"steps": 10, "solver": "ddim", "spacing": "trailing", "feedback_steps": [1, 3, 5, 7],
+            "equivalent_steps": 12, "guidance_scales": [1.0, 10.0]}
+
+
+def write_feedback(out, shape):
+    """A random module: one block without its embedder, and scales as small as trained ones."""
+    folder = out / "feedback"
+    folder.mkdir(exist_ok=True)
+    block = make_transformer(shape, 1).transformer_blocks[0].state_dict()
+    weights = {f"block.{name}": tensor.contiguous() for name, tensor in block.items()
+               if not name.startswith(EMBEDDER)}
+    layers = shape["layers"]
+    config = {"first_inner_block": layers * 8 // 28, "inner_blocks": max(1, layers * 12 // 28), "extra_loops": 1,
+              "feedback_timestep": "source", "inner_timestep": "source", "deep_timestep": "source",
+              "plans": [paper_plan()]}
+    with open(out / "transformer" / WEIGHTS, "rb") as backbone:
+        config["backbone_sha256"] = hashlib.file_digest(backbone, "sha256").hexdigest()
+    weights["scales"] = 0.1 * torch.randn(config["inner_blocks"])
+    safetensors.torch.save_file(weights, folder / WEIGHTS)
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def write_labels(out, labels):
+    index = out / "model_index.json"
+    config = json.loads(index.read_text())
+    config["id2label"] = {str(i): label for i, label in enumerate(labels)}
+    index.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
-    parser.add_argument("--layers", type=int, default=28)
-    parser.add_argument("--heads", type=int, default=5)
-    parser.add_argument("--head_dim", type=int, default=32)
+    parser.add_argument("--shape", choices=SHAPES, default="fashion-dit")
+    for flag in ("layers", "heads", "head_dim"):
+        parser.add_argument(f"--{flag}", type=int, help="in place of the shape's")
     args = parser.parse_args()
 
+    shape = dict(SHAPES[args.shape])
+    shape |= {flag: getattr(args, flag) for flag in ("layers", "heads", "head_dim") if getattr(args, flag)}
+    logging.set_verbosity_error()
     torch.manual_seed(0)
-    transformer = DiTTransformer2DModel(
-        num_attention_heads=args.heads, attention_head_dim=args.head_dim, in_channels=4, out_channels=4,
-        num_layers=args.layers, sample_size=8, patch_size=2, num_embeds_ada_norm=len(LABELS))
-    channels = [16, 32, 64]
+    transformer = make_transformer(shape, shape["layers"])
+    copy_embedder(transformer)
+    channels = shape["vae_channels"]
     vae = AutoencoderKL(
         block_out_channels=channels, down_block_types=["DownEncoderBlock2D"] * len(channels),
-        up_block_types=["UpDecoderBlock2D"] * len(channels), layers_per_block=1, norm_num_groups=16, sample_size=32)
-    scheduler = DDIMScheduler(clip_sample=False)
-    DiTPipeline(transformer, vae, scheduler).save_pretrained(args.out)
-    index = args.out / "model_index.json"
-    config = json.loads(index.read_text())
-    config["id2label"] = {str(i): label for i, label in enumerate(LABELS)}
-    index.write_text(json.dumps(config, indent=2) + "\n")
+        up_block_types=["UpDecoderBlock2D"] * len(channels), layers_per_block=1, norm_num_groups=16,
+        sample_size=shape["sample_size"] * 2 ** (len(channels) - 1)).to(shape["dtype"])
+    DiTPipeline(transformer, vae, DDIMScheduler(clip_sample=False)).save_pretrained(args.out)
+    write_labels(args.out, shape["labels"])
+    if args.shape == "dit-xl-2":
+        write_feedback(args.out, shape)
 
 
 if __name__ == "__main__":
