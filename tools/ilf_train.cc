@@ -140,13 +140,13 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
           std::map<std::string, ilf::FeedbackStates>{{"sampler", ilf::FeedbackStates::kSampler},
                                                      {"images", ilf::FeedbackStates::kImages}},
           CLI::ignore_case))
-      ->default_str("sampler");
+      ->option_text("{sampler,images}=sampler");
   app.add_option("--loss", options.loss, "What is made small, with --states sampler")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, ilf::SamplerLoss>{{"final", ilf::SamplerLoss::kFinal},
                                                   {"landing", ilf::SamplerLoss::kLanding}},
           CLI::ignore_case))
-      ->default_str("final");
+      ->option_text("{final,landing}=final");
   app.add_option("--target", options.teacher.target,
                  "What a step is to reach, with --states images")
       ->transform(CLI::CheckedTransformer(
@@ -154,7 +154,7 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
                                                     {"trajectory", ilf::LandingTarget::kTrajectory},
                                                     {"effective", ilf::LandingTarget::kEffective}},
           CLI::ignore_case))
-      ->default_str("renoised");
+      ->option_text("{renoised,trajectory,effective}=renoised");
   app.add_option("--teacher_substeps", options.teacher.substeps,
                  "Steps of the teacher within one step of the plan, with --states images")
       ->check(CLI::Range(1, 100))

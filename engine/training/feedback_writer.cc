@@ -71,7 +71,7 @@ absl::Status WriteFeedback(const std::string& model, const FeedbackConfig& confi
 
 absl::Status WriteFeedbackPlans(const std::string& file, const FeedbackConfig& config,
                                 const std::vector<CalibratedPlan>& plans) {
-  const std::filesystem::path path(file);
+  const std::filesystem::path path = std::filesystem::absolute(file);
   return WriteJson(path.parent_path().string(), path.filename().string(), ToJson(config, plans));
 }
 
