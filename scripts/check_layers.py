@@ -48,6 +48,8 @@ EXCEPTIONS = {
     "engine/runtime/create_engine.cc": ["engine/pipeline"],
     "tests/pipeline/batch_invariance_test.cc": ["engine/training/initial_weights.h"],
     "tests/pipeline/feedback_serving_test.cc": ["engine/training"],
+    "tests/evaluation/cached_sampling_test.cc": ["tests/training/small_model.h"],
+    "tests/evaluation/classifier_test.cc": ["tests/training/small_dataset.h"],
     "tests/pipeline/denoiser_test.cc": ["engine/training/initial_weights.h"],
     "tests/sampling/diffusers_parity_test.cc": ["engine/checkpoint"],
 }

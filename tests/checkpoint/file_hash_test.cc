@@ -6,11 +6,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/testing/temp_path.h"
+
 namespace ilf {
 namespace {
 
 std::string HashOf(const std::string& content) {
-  const std::string path = testing::TempDir() + "/file_hash_test";
+  const std::string path = TestPath("content");
   std::ofstream(path, std::ios::binary) << content;
   const auto hash = FileSha256(path);
   std::filesystem::remove(path);

@@ -9,6 +9,7 @@
 #include "engine/evaluation/classifier_trainer.h"
 #include "engine/evaluation/image_classifier.h"
 #include "engine/training/image_folder.h"
+#include "tests/testing/temp_path.h"
 #include "tests/training/small_dataset.h"
 
 namespace ilf {
@@ -20,7 +21,7 @@ TEST(ClassifierTest, LearnsToTellBlackFromWhiteAndIsReadBack) {
   options.data = options.test_data = data;
   options.config = {.channels = {8, 8}, .strides = {1, 2}, .norm_groups = 4, .image_size = 8};
   options.largest_shift = 1;
-  options.loop.output = testing::TempDir() + "/classifier";
+  options.loop.output = TestPath("classifier");
   std::filesystem::remove_all(options.loop.output);
   options.loop.steps = 40;
   options.loop.batch_size = 2;

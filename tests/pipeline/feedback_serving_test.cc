@@ -13,6 +13,7 @@
 #include "engine/pipeline/torch_step_runner.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/initial_weights.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -79,7 +80,7 @@ class FeedbackServingTest : public ::testing::Test {
     return runners_.runners[0]->Finish(*image, ImageFormat::kPng).value().bytes;
   }
 
-  const std::string root_ = testing::TempDir() + "/feedback_serving";
+  const std::string root_ = TestPath("models");
   TorchRunners runners_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "engine/checkpoint/file_hash.h"
 #include "tests/testing/fixture.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -94,7 +95,7 @@ TEST_F(FeedbackPlansTest, NamesThePlanTheKeyAndTheReason) {
 // A model directory whose backbone and module are those of a fixture.
 class LoadFeedbackTest : public ::testing::Test {
  protected:
-  LoadFeedbackTest() : root_(testing::TempDir() + "/load_feedback_test") {
+  LoadFeedbackTest() : root_(TestPath("model")) {
     namespace fs = std::filesystem;
     fs::remove_all(root_);
     fs::create_directories(root_ + "/feedback");

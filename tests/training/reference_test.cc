@@ -11,6 +11,7 @@
 #include "engine/training/landing.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/plan_search.h"
+#include "tests/testing/temp_path.h"
 #include "tests/training/small_model.h"
 
 namespace ilf {
@@ -27,7 +28,7 @@ class ReferenceTest : public ::testing::Test {
   }
 
   at::NoGradGuard no_grad_;
-  const std::string file_ = testing::TempDir() + "/reference_test.safetensors";
+  const std::string file_ = TestPath("safetensors");
   const std::atomic<bool> stop_{false};
   const DitTransformer model_ = SmallDit();
   const Denoiser denoiser_ = {&model_};

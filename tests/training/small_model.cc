@@ -9,6 +9,7 @@
 
 #include "engine/training/diffusers_writer.h"
 #include "engine/training/initial_weights.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -40,7 +41,7 @@ DitTransformer SmallDit(const Execution& execution) {
 }
 
 std::string SmallModelDirectory(const std::string& name) {
-  const std::string path = testing::TempDir() + "/model_" + name;
+  const std::string path = TestPath(name);
   std::filesystem::remove_all(path);
   AutoencoderConfig vae;
   vae.block_out_channels = {8, 8};

@@ -13,8 +13,8 @@ DitConfig SmallDitConfig();
 // The transformer alone: 4 blocks, 3 classes, latents of 4x4x4.
 DitTransformer SmallDit(const Execution& execution = {});
 
-// The same with an untrained autoencoder for pictures of 8x8, written to a fresh folder; returns
-// its path.
+// The same with an untrained autoencoder for pictures of 8x8, written to a fresh folder of the
+// running test; returns its path.
 std::string SmallModelDirectory(const std::string& name);
 
 }  // namespace ilf
