@@ -70,6 +70,26 @@ TEST_F(FeedbackPlansTest, SpacingTakesThePlaceOfTheSchedulers) {
   }
 }
 
+// docs/ilf.md: 332 block evaluations of a model with 28 blocks.
+TEST_F(FeedbackPlansTest, CountsThePapersPlan) {
+  const JsonConfig json = *JsonConfig::FromText(R"({"first_inner_block": 8, "inner_blocks": 12,
+                                "inner_timestep": "target", "deep_timestep": "target",
+                                "plans": [{"steps": 10, "solver": "ddim", "spacing": "leading",
+                                           "feedback_steps": [2, 3, 4, 5],
+                                           "feedback_in_history": false, "equivalent_steps": 20}]})",
+                                                "feedback/config.json");
+  const DitConfig backbone;
+  const FeedbackConfig config = FeedbackConfig::FromJson(json, backbone).value();
+  const std::vector<CalibratedPlan> plans = ReadFeedbackPlans(json, schedule_).value();
+  int64_t blocks = 0;
+  for (const PlannedStep& step : plans[0].steps.steps) {
+    blocks += backbone.num_layers;
+    if (step.pass == PassKind::kFeedback) blocks += config.extra_blocks();
+  }
+  EXPECT_EQ(blocks, 332);
+  EXPECT_EQ(plans[0].plan.feedback[0].target_timestep, plans[0].steps.steps[3].timestep);
+}
+
 TEST_F(FeedbackPlansTest, NamesThePlanTheKeyAndTheReason) {
   EXPECT_THAT(ErrorOf(""), HasSubstr("plans must not be empty"));
   EXPECT_THAT(ErrorOf(std::string(kPlan) + R"(, "spacing": "even"})"),
