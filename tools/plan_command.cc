@@ -107,7 +107,7 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
                                       {.images = command.images,
                                        .first_seed = kFirstSearchSeed,
                                        .guidance_scales = command.guidance_scales,
-                                       .min_steps = command.levels,
+                                       .min_steps = command.levels - 1,
                                        .device = device},
                                       cache, key, stop));
   std::vector<CalibratedPlan> plans;
