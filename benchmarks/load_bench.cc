@@ -1,15 +1,17 @@
 // Loads an ilf-server with a constant number of requests, on orders from benchmarks/throughput.py.
 //
 // After "ready" on stdout, which says that the server has loaded its models, each line "CONCURRENCY
-// IMAGES" on stdin is answered by one line "WALL_SECONDS CPU_SECONDS": how long that many requests
-// at a time, each for one image, took to bring IMAGES images, and the processor time that this
-// program spent meanwhile.
+// IMAGES [KIND]" on stdin is answered by one line "WALL_SECONDS CPU_SECONDS BLOCK_EVALUATIONS": how
+// long that many requests at a time, each for one image, took to bring IMAGES images, the processor
+// time that this program spent meanwhile, and the blocks that the images say they ran. KIND is
+// "plain" (the default), "feedback", or "mixed", which takes turns.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <cstdint>
 #include <iostream>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <thread>
@@ -28,13 +30,24 @@ namespace {
 constexpr int kMaxConcurrency = 1024;
 constexpr absl::Duration kLoadTimeout = absl::Minutes(5);
 
+enum class Kind { kPlain, kFeedback, kMixed };
+
 struct Options {
   std::string address = "127.0.0.1:50051";
   std::string model;
   int steps = 20;
+  int feedback_steps = 0;  // of the feedback plan
+  std::string solver = "ddim";
   double guidance_scale = 4.0;
   int classes = 10;
 };
+
+std::optional<Kind> KindNamed(const std::string& name) {
+  if (name == "plain") return Kind::kPlain;
+  if (name == "feedback") return Kind::kFeedback;
+  if (name == "mixed") return Kind::kMixed;
+  return std::nullopt;
+}
 
 double CpuSeconds() {
   rusage usage = {};
@@ -45,7 +58,10 @@ double CpuSeconds() {
 
 class Load {
  public:
-  Load(Client& client, const Options& options) : client_(client), options_(options) {}
+  Load(Client& client, const Options& options, Kind kind)
+      : client_(client), options_(options), kind_(kind) {}
+
+  int64_t block_evaluations() const { return block_evaluations_; }
 
   // Brings `images` images with `concurrency` requests under way at any time. The first error, if
   // any.
@@ -67,14 +83,18 @@ class Load {
     v1::GenerateRequest request;
     request.set_model(options_.model);
     request.mutable_class_label()->set_index(image % options_.classes);
-    request.set_steps(options_.steps);
     request.set_guidance_scale(options_.guidance_scale);
     request.set_seed(static_cast<uint64_t>(image));
-    request.set_solver(v1::SOLVER_DDIM);
-    request.set_acceleration(v1::ACCELERATION_OFF);
+    request.set_solver(options_.solver == "ddim" ? v1::SOLVER_DDIM : v1::SOLVER_DPM_SOLVER_PP_2M);
+    const bool feedback = kind_ == Kind::kFeedback || (kind_ == Kind::kMixed && image % 2 == 1);
+    request.set_steps(feedback ? options_.feedback_steps : options_.steps);
+    request.set_acceleration(feedback ? v1::ACCELERATION_FEEDBACK : v1::ACCELERATION_OFF);
     bool got_image = false;
-    const absl::Status status = client_.Generate(
-        request, [&](const v1::GenerateResponse& event) { got_image |= event.has_image(); });
+    const absl::Status status = client_.Generate(request, [&](const v1::GenerateResponse& event) {
+      if (!event.has_image() || !event.image().last_chunk()) return;
+      got_image = true;
+      block_evaluations_ += event.image().block_evaluations();
+    });
     if (status.ok() && !got_image) return absl::DataLossError("no image came");
     return status;
   }
@@ -91,6 +111,8 @@ class Load {
 
   Client& client_;
   const Options options_;
+  const Kind kind_;
+  std::atomic<int64_t> block_evaluations_ = 0;
   absl::Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
@@ -118,19 +140,25 @@ int Serve(const Options& options) {
     int concurrency = 0;
     int images = 0;
     order >> concurrency >> images;
-    if (order.fail() || concurrency < 1 || concurrency > kMaxConcurrency || images < 1) {
-      std::cerr << "expected CONCURRENCY IMAGES, got '" << line << "'\n";
+    const bool counts =
+        !order.fail() && concurrency >= 1 && concurrency <= kMaxConcurrency && images >= 1;
+    std::string name = "plain";
+    order >> name;
+    const std::optional<Kind> kind = KindNamed(name);
+    if (!counts || !kind) {
+      std::cerr << "expected CONCURRENCY IMAGES [plain|feedback|mixed], got '" << line << "'\n";
       return 1;
     }
     const double cpu_before = CpuSeconds();
     const absl::Time start = absl::Now();
-    const absl::Status status = Load(client, options).Run(concurrency, images);
+    Load load(client, options, *kind);
+    const absl::Status status = load.Run(concurrency, images);
     if (!status.ok()) {
       std::cerr << status.ToString() << "\n";
       return 1;
     }
     std::cout << absl::ToDoubleSeconds(absl::Now() - start) << ' ' << CpuSeconds() - cpu_before
-              << std::endl;
+              << ' ' << load.block_evaluations() << std::endl;
   }
   return 0;
 }
@@ -144,6 +172,8 @@ int main(int argc, char** argv) {
   app.add_option("--address", options.address);
   app.add_option("--model", options.model)->required();
   app.add_option("--steps", options.steps)->check(CLI::PositiveNumber);
+  app.add_option("--feedback_steps", options.feedback_steps, "Steps of feedback and mixed orders");
+  app.add_option("--solver", options.solver)->check(CLI::IsMember({"ddim", "dpmsolver++"}));
   app.add_option("--guidance", options.guidance_scale);
   app.add_option("--classes", options.classes)->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);

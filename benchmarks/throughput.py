@@ -76,7 +76,7 @@ class DiffusersLoop:
 class Server:
     """ilf-server on the model, and ilf-bench-load to ask it."""
 
-    def __init__(self, args, stack, folder):
+    def __init__(self, args, stack, folder, load_flags=()):
         root = folder / "models"
         root.mkdir()
         (root / "model").symlink_to(args.model.resolve())
@@ -91,7 +91,7 @@ class Server:
         address = self.wait_for_address(port_file)
         self.load = subprocess.Popen(
             [binaries / "ilf-bench-load", "--address", address, "--model", "model", "--steps", str(args.steps),
-             "--guidance", str(args.guidance)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+             "--guidance", str(args.guidance), *load_flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         stack.callback(self.load.terminate)
         if self.load.stdout.readline().strip() != "ready":
             raise SystemExit("ilf-bench-load did not start")
@@ -109,14 +109,14 @@ class Server:
         self.process.terminate()
         self.process.wait()
 
-    def seconds(self, concurrency, images):
-        """(seconds of all images, the load generator's own processor seconds)"""
-        self.load.stdin.write(f"{concurrency} {images}\n")
+    def order(self, concurrency, images, kind="plain"):
+        """(seconds of all images, the load generator's own processor seconds, block evaluations)"""
+        self.load.stdin.write(f"{concurrency} {images} {kind}\n")
         self.load.stdin.flush()
         answer = self.load.stdout.readline().split()
-        if len(answer) != 2:
+        if len(answer) != 3:
             raise SystemExit("ilf-bench-load failed")
-        return float(answer[0]), float(answer[1])
+        return tuple(float(value) for value in answer)
 
 
 def images_per_turn(args, concurrency):
@@ -130,7 +130,7 @@ def measure_all(args, server, diffusers):
 
     def turn(concurrency, keep):
         images = images_per_turn(args, concurrency)
-        seconds, cpu = server.seconds(concurrency, images)
+        seconds, cpu, _ = server.order(concurrency, images)
         results = {SERVER: seconds, ONE_BY_ONE: diffusers.seconds(images, 1),
                    ONE_BATCH: diffusers.seconds(images, concurrency)}
         if keep:
