@@ -30,7 +30,10 @@
 namespace ilf {
 namespace {
 
-constexpr uint64_t kFirstTrainingSeed = uint64_t{1} << 40;  // far from what requests and tests use
+// Far from what requests and tests use; apart, so that runs with more or fewer training noises are
+// validated on the same ones.
+constexpr uint64_t kFirstTrainingSeed = uint64_t{1} << 40;
+constexpr uint64_t kFirstValidationSeed = kFirstTrainingSeed + (uint64_t{1} << 39);
 
 // The frozen backbone, and where it comes from.
 struct Backbone {
@@ -148,7 +151,7 @@ absl::Status FeedbackTraining::SolveReferences(const std::atomic<bool>& stop) {
                             backbone_.sha256, stop);
     };
     ILF_ASSIGN_OR_RETURN(training_.emplace_back(), solve("training"));
-    options.first_seed += static_cast<uint64_t>(options.images);
+    options.first_seed = kFirstValidationSeed;
     options.images = options_.validation_images;
     ILF_ASSIGN_OR_RETURN(validation_.emplace_back(), solve("validation"));
   }

@@ -27,7 +27,7 @@ struct FeedbackTrainingOptions {
   std::string data;  // image folder
   TeacherOptions teacher;
 
-  // Of the references; the validation's noises come after those of training.
+  // Noises of the references.
   int64_t train_images = 2048;
   int64_t validation_images = 256;
   int reference_steps = 60;
