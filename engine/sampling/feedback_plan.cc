@@ -1,5 +1,6 @@
 #include "engine/sampling/feedback_plan.h"
 
+#include <cmath>
 #include <set>
 
 #include "absl/status/status.h"
@@ -37,6 +38,11 @@ absl::Status CheckCoefficients(const FeedbackPlan& plan) {
   if (static_cast<int>(plan.coefficients.size()) != plan.steps) {
     return absl::InvalidArgumentError(absl::StrCat("coefficients must be as many as steps, ",
                                                    plan.steps, ", are ", plan.coefficients.size()));
+  }
+  for (const UpdateCoefficients& step : plan.coefficients) {
+    if (!std::isfinite(step.a) || !std::isfinite(step.b) || !std::isfinite(step.c)) {
+      return absl::InvalidArgumentError("coefficients must be finite numbers");
+    }
   }
   if (plan.coefficients.front().c != 0.0) {
     return absl::InvalidArgumentError("the first step has no x0 before it: its c must be 0");

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -93,6 +94,8 @@ TEST_F(FeedbackPlanTest, FittedCoefficientsTakeThePlaceOfTheSolvers) {
 TEST_F(FeedbackPlanTest, SaysWhatIsOutOfRange) {
   EXPECT_THAT(ErrorOf({.steps = 2, .coefficients = {{1, 1, 0}}}),
               HasSubstr("coefficients must be as many as steps, 2, are 1"));
+  EXPECT_THAT(ErrorOf({.steps = 1, .coefficients = {{1, std::nan(""), 0}}}),
+              HasSubstr("coefficients must be finite"));
   EXPECT_THAT(ErrorOf({.steps = 1, .coefficients = {{1, 1, 1}}}), HasSubstr("its c must be 0"));
   EXPECT_THAT(ErrorOf({.steps = 1, .solver = SolverKind::kDdim, .coefficients = {{1, 1, 0}}}),
               HasSubstr("only replace those of dpmsolver++"));
