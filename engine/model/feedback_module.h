@@ -33,6 +33,13 @@ struct FeedbackConfig {
   // Blocks that a feedback pass runs on a row beyond those of a plain pass.
   int64_t extra_blocks() const { return extra_loops * (inner.end - inner.begin + 1); }
 
+  // Whether any part of a feedback pass is told the target's timestep.
+  bool UsesTarget() const {
+    return feedback_timestep == FeedbackTimestep::kTarget ||
+           inner_timestep == FeedbackTimestep::kTarget ||
+           deep_timestep == FeedbackTimestep::kTarget;
+  }
+
   // Keys first_inner_block (from 0), inner_blocks, extra_loops, feedback_timestep, inner_timestep,
   // deep_timestep ("source" or "target"). INVALID_ARGUMENT names the file, the key and the limit.
   static absl::StatusOr<FeedbackConfig> FromJson(const JsonConfig& json, const DitConfig& backbone);

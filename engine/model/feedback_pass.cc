@@ -8,18 +8,21 @@ namespace ilf {
 namespace {
 
 // The conditions of one forward. Those of the targets are made in the same products as the rows'
-// own.
+// own, and only where the module asks for any.
 class Conditions {
  public:
-  Conditions(const DitTransformer& model, const at::Tensor& timesteps, const at::Tensor& classes,
-             const FeedbackRows& feedback)
+  Conditions(const DitTransformer& model, const FeedbackConfig& config, const at::Tensor& timesteps,
+             const at::Tensor& classes, const FeedbackRows& feedback)
       : rows_(timesteps.size(0)),
         index_(feedback.index),
-        all_(model.Condition(at::cat({timesteps, feedback.target_timesteps}),
-                             at::cat({classes, classes.index_select(0, feedback.index)}))) {}
+        all_(config.UsesTarget()
+                 ? model.Condition(at::cat({timesteps, feedback.target_timesteps}),
+                                   at::cat({classes, classes.index_select(0, feedback.index)}))
+                 : model.Condition(timesteps, classes)),
+        own_(config.UsesTarget() ? all_.Rows(at::arange(rows_, index_.options())) : all_) {}
 
   // Of all rows, each at its own timestep.
-  DitCondition Own() const { return all_.Rows(at::arange(rows_, index_.options())); }
+  const DitCondition& Own() const { return own_; }
 
   // Of the feedback rows.
   DitCondition Of(FeedbackTimestep timestep) const {
@@ -28,9 +31,8 @@ class Conditions {
 
   // Of all rows, those with feedback at `timestep`.
   DitCondition WithFeedbackAt(FeedbackTimestep timestep) const {
-    const at::Tensor rows = at::arange(rows_, index_.options());
-    return all_.Rows(timestep == FeedbackTimestep::kSource ? rows
-                                                           : rows.index_copy(0, index_, Targets()));
+    if (timestep == FeedbackTimestep::kSource) return own_;
+    return all_.Rows(at::arange(rows_, index_.options()).index_copy(0, index_, Targets()));
   }
 
  private:
@@ -39,6 +41,7 @@ class Conditions {
   const int64_t rows_;
   const at::Tensor index_;
   const DitCondition all_;  // the rows, then the feedback rows at their targets
+  const DitCondition own_;
 };
 
 }  // namespace
@@ -49,11 +52,10 @@ at::Tensor PassWithFeedback(const DitTransformer& model, const FeedbackModule& m
   const FeedbackConfig& config = module.config();
   const BlockRange shallow = {0, config.inner.begin};
   const BlockRange deep = {config.inner.end, model.config().num_layers};
-  const Conditions conditions(model, timesteps, classes, feedback);
-  const DitCondition own = conditions.Own();
+  const Conditions conditions(model, config, timesteps, classes, feedback);
 
-  const at::Tensor inner_input = model.RunBlocks(model.Embed(latents), shallow, own);
-  const at::Tensor inner_output = model.RunBlocks(inner_input, config.inner, own);
+  const at::Tensor inner_input = model.RunBlocks(model.Embed(latents), shallow, conditions.Own());
+  const at::Tensor inner_output = model.RunBlocks(inner_input, config.inner, conditions.Own());
 
   const at::Tensor looped_input = inner_input.index_select(0, feedback.index);
   at::Tensor looped = inner_output.index_select(0, feedback.index);

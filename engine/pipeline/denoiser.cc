@@ -65,32 +65,41 @@ int64_t Denoiser::BlocksOf(PassKind pass) const {
   return pass == PassKind::kPlain ? plain : plain + feedback->config().extra_blocks();
 }
 
-at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  const DitConfig& config = denoiser.transformer->config();
-  Rows rows;
-  for (const Trajectory* image : images) AddRow(*image, image->class_index, rows);
-  std::vector<float> scales;
-  std::vector<int64_t> guided;  // images that have a null-class row
-  for (size_t i = 0; i < images.size(); ++i) {
-    if (!images[i]->guided()) continue;
-    AddRow(*images[i], config.num_classes, rows);
-    scales.push_back(static_cast<float>(images[i]->guidance_scale));
+at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
+                           absl::Span<const double> scales) {
+  // With learned sigma the variance is in the other channels; no solver of ours uses it.
+  const at::Tensor prediction = output.narrow(1, 0, channels).to(at::kFloat);
+  std::vector<int64_t> guided;
+  std::vector<float> guided_scales;
+  for (size_t i = 0; i < scales.size(); ++i) {
+    if (scales[i] == 1.0) continue;
     guided.push_back(static_cast<int64_t>(i));
+    guided_scales.push_back(static_cast<float>(scales[i]));
   }
-
-  const c10::Device device = images[0]->x.device();
-  const at::Tensor output = Forward(denoiser, rows, device);
-  // With learned sigma the variance is in the other half; no solver of ours uses it.
-  const at::Tensor prediction = output.narrow(1, 0, config.in_channels).to(at::kFloat);
-  const int64_t count = static_cast<int64_t>(images.size());
+  const int64_t count = static_cast<int64_t>(scales.size());
   const at::Tensor own = prediction.narrow(0, 0, count);
   if (guided.empty()) return own;
   const at::Tensor uncond = prediction.narrow(0, count, static_cast<int64_t>(guided.size()));
-  const at::Tensor scale = at::tensor(scales).to(device).view({-1, 1, 1, 1});
-  if (guided.size() == images.size()) return uncond + scale * (own - uncond);
-  const at::Tensor index = at::tensor(guided).to(device);
+  const at::Tensor scale = at::tensor(guided_scales).to(output.device()).view({-1, 1, 1, 1});
+  if (guided.size() == scales.size()) return uncond + scale * (own - uncond);
+  const at::Tensor index = at::tensor(guided).to(output.device());
   const at::Tensor cond = own.index_select(0, index);
   return own.index_copy(0, index, uncond + scale * (cond - uncond));
+}
+
+at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
+  const DitConfig& config = denoiser.transformer->config();
+  Rows rows;
+  std::vector<double> scales;
+  for (const Trajectory* image : images) {
+    AddRow(*image, image->class_index, rows);
+    scales.push_back(image->guidance_scale);
+  }
+  for (const Trajectory* image : images) {
+    if (image->guided()) AddRow(*image, config.num_classes, rows);
+  }
+  const at::Tensor output = Forward(denoiser, rows, images[0]->x.device());
+  return CombineGuidance(output, config.in_channels, scales);
 }
 
 void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {

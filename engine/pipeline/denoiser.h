@@ -43,10 +43,15 @@ struct Denoiser {
   int64_t BlocksOf(PassKind pass) const;
 };
 
+// Classifier-free guidance (Ho & Salimans): uncond + scale * (cond - uncond) for every image.
+// output [rows, >= channels, h, w]: a row of every image, then a null-class row of each image whose
+// scale is not 1, in order -> [images, channels, h, w] float32.
+at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
+                           absl::Span<const double> scales);
+
 // The guided output for the next step of every image, [images, channels, h, w] float32, in one
-// forward pass of one row an image, or two with guidance: prediction = uncond + scale * (cond -
-// uncond) (Ho & Salimans, "Classifier-Free Diffusion Guidance"). Plain and feedback passes share
-// the forward; an image in a feedback pass runs it on all its rows. An image's bits do not depend
+// forward pass of one row an image, or two with guidance. Plain and feedback passes share the
+// forward; an image in a feedback pass runs it on all its rows. An image's bits do not depend
 // on the others (with a batch_invariant model).
 at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
 
