@@ -68,7 +68,7 @@ class Validator {
   void Refuse(absl::string_view field, absl::string_view reason, absl::string_view what) {
     if (!refusal_.ok()) return;
     refusal_ = ErrorWithInfo(absl::StatusCode::kFailedPrecondition,
-                             absl::StrCat("model '", model_.name, "' ", what), reason,
+                             absl::StrCat(field, ": model '", model_.name, "' ", what), reason,
                              {{"model", model_.name}, {"field", std::string(field)}});
   }
 

@@ -18,6 +18,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Key;
+using testing::StartsWith;
 
 const ServerChoices kChoices = {"picked-id", 77};
 
@@ -255,10 +256,11 @@ struct Refusal {
 
 class RefusalTest : public testing::TestWithParam<Refusal> {};
 
-TEST_P(RefusalTest, IsAFailedPreconditionThatNamesTheModel) {
+TEST_P(RefusalTest, IsAFailedPreconditionThatNamesTheFieldAndTheModel) {
   const Refusal& refusal = GetParam();
   const auto result = Validate(refusal.request, refusal.model);
   ASSERT_EQ(result.status().code(), absl::StatusCode::kFailedPrecondition) << result.status();
+  EXPECT_THAT(std::string(result.status().message()), StartsWith(refusal.field + ": "));
   EXPECT_THAT(std::string(result.status().message()), HasSubstr(refusal.model.name));
   const auto info = DetailOf<google::rpc::ErrorInfo>(ToGrpcStatus(result.status()));
   ASSERT_TRUE(info.has_value());
