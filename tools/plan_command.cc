@@ -14,14 +14,12 @@
 #include "engine/pipeline/dit_model.h"
 #include "engine/pipeline/load_models.h"
 #include "engine/training/feedback_writer.h"
+#include "engine/training/noise_seeds.h"
 #include "engine/training/plan_search.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
 namespace {
-
-constexpr uint64_t kFirstSearchSeed = uint64_t{1}
-                                      << 41;  // neither those of requests nor of training
 
 absl::StatusOr<FeedbackConfig> InnerLoop(const PlanCommand& command, int64_t layers) {
   FeedbackConfig config;
@@ -105,7 +103,7 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   ILF_ASSIGN_OR_RETURN(const Reference reference,
                        SolveReference(denoiser, schedule, DenseTimesteps(schedule, command.levels),
                                       {.images = command.images,
-                                       .first_seed = kFirstSearchSeed,
+                                       .first_seed = kFirstPlanSearchSeed,
                                        .guidance_scales = command.guidance_scales,
                                        .min_steps = command.levels - 1,
                                        .device = device},

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 
 namespace ilf {
-namespace {
 
 Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing, int steps) {
   const char* name = solver == SolverKind::kDdim ? "ddim" : "dpmsolver++";
@@ -13,14 +12,17 @@ Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing
           FeedbackPlan{.steps = steps, .solver = solver}, std::nullopt};
 }
 
-}  // namespace
-
 std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options) {
   std::vector<Cell> cells;
   for (const int steps : options.steps) {
     cells.push_back(PlainCell(schedule, SolverKind::kDdim, Spacing::kLinspace, steps));
     for (const Spacing spacing :
          {Spacing::kLinspace, Spacing::kTrailing, Spacing::kKarras, Spacing::kLogSnr}) {
+      cells.push_back(PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps));
+    }
+  }
+  for (const int steps : options.base_steps) {
+    for (const Spacing spacing : {Spacing::kLinspace, Spacing::kLogSnr}) {
       cells.push_back(PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps));
     }
   }

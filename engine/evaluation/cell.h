@@ -26,12 +26,17 @@ struct Cell {
 };
 
 struct GridOptions {
-  std::vector<int> steps = {4, 5, 6, 7, 8, 10, 12, 16, 20};
+  std::vector<int> steps = {3, 4, 5, 6, 7, 8, 10, 12, 16, 20};
+  std::vector<int> base_steps = {50};  // what the model itself is judged by
   std::vector<int> cached_steps = {6, 8, 10, 12, 16, 20};
   int64_t layers = 28;
 };
 
-// Plain plans: DDIM with linspace spacing, DPM-Solver++ 2M with every spacing.
+// "ddim linspace 20": plain passes with this solver and spacing.
+Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing, int steps);
+
+// Plain plans: at `steps` DDIM with linspace spacing and DPM-Solver++ 2M with every spacing; at
+// `base_steps` DPM-Solver++ 2M with linspace and log-SNR spacing.
 std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options);
 
 // DPM-Solver++ 2M with linspace and log-SNR spacing, under every cache policy of a grid over kind,

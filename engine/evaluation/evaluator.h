@@ -37,6 +37,9 @@ class Evaluator {
   Evaluator(const DitModel& model, const FeedbackModule* silent, int64_t batch)
       : model_(model), silent_(silent), batch_(batch) {}
 
+  // Of the backbone.
+  int64_t layers() const { return model_.transformer().config().num_layers; }
+
   // Final latents of the images of `reference` in the way of `cell`; fills in costs.
   absl::StatusOr<at::Tensor> Sample(const Cell& cell, const Reference& reference,
                                     Measurement& cost) const;

@@ -9,6 +9,7 @@
 
 #include "engine/sampling/solver.h"
 #include "engine/training/landing.h"
+#include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/plan_search.h"
 #include "tests/testing/temp_path.h"
@@ -40,6 +41,16 @@ TEST_F(ReferenceTest, BeginsAtTheNoiseThatARequestWouldDraw) {
   const Reference reference = Solve({999, 500}, {.images = 3, .first_seed = 7});
   EXPECT_TRUE(at::equal(reference.noise().narrow(0, 1, 1), NoiseOf(model_.config(), 8, 1)));
   EXPECT_EQ(reference.states.sizes(), (std::vector<int64_t>{3, 3, 4, 4, 4}));
+}
+
+TEST_F(ReferenceTest, EveryPurposeHasNoisesOfItsOwn) {
+  std::vector<at::Tensor> noises = {NoiseOf(model_.config(), /*first_seed=*/0, 1)};
+  for (const uint64_t seed :
+       {kFirstPlanSearchSeed, kFirstFeedbackTrainingSeed, kFirstFeedbackValidationSeed,
+        kFirstReferenceSeed, kFirstJudgedSeed}) {
+    noises.push_back(NoiseOf(model_.config(), seed, 1));
+    for (size_t i = 0; i + 1 < noises.size(); ++i) EXPECT_GT(Rmse(noises[i], noises.back()), 0.1);
+  }
 }
 
 TEST_F(ReferenceTest, ClassesTakeTurnsAndGuidanceScalesAfterThem) {

@@ -1,0 +1,64 @@
+#include "tools/eval_cells.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
+
+namespace ilf {
+namespace {
+
+bool IsWanted(const Cell& cell, const std::vector<std::string>& only) {
+  return only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& part) {
+           return absl::StrContains(cell.name, part);
+         });
+}
+
+// `named`: NAME=FILE.
+absl::StatusOr<std::vector<Cell>> CellsOfFile(const std::string& named,
+                                              const NoiseSchedule& schedule) {
+  const size_t equals = named.find('=');
+  if (equals == std::string::npos) {
+    return absl::InvalidArgumentError(absl::StrCat("--plans must be NAME=FILE, is '", named, "'"));
+  }
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(named.substr(equals + 1)));
+  ILF_ASSIGN_OR_RETURN(const std::vector<CalibratedPlan> plans, ReadFeedbackPlans(json, schedule));
+  return PlanCells(schedule, plans, named.substr(0, equals));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options, const DitModel& model) {
+  const NoiseSchedule& schedule = model.schedule();
+  GridOptions grid;
+  grid.layers = model.transformer().config().num_layers;
+  std::vector<Cell> cells;
+  const auto add = [&](std::vector<Cell> more) {
+    for (Cell& cell : more) {
+      if (IsWanted(cell, options.only)) cells.push_back(std::move(cell));
+    }
+  };
+  if (options.plain) add(PlainCells(schedule, grid));
+  for (const std::string& named : options.plans) {
+    ILF_ASSIGN_OR_RETURN(std::vector<Cell> planned, CellsOfFile(named, schedule));
+    add(std::move(planned));
+  }
+  add(PlanCells(schedule, model.feedback_plans(), "feedback"));
+  if (options.cached) add(CachedCells(schedule, grid));
+  if (cells.empty() && !options.only.empty() && options.neighbours.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--only: no cell's name contains '",
+                                                   absl::StrJoin(options.only, "' or '"), "'"));
+  }
+  return cells;
+}
+
+bool Covers(const Cell& cell, double guidance) {
+  return guidance >= cell.min_guidance_scale && guidance <= cell.max_guidance_scale;
+}
+
+}  // namespace ilf

@@ -1,0 +1,157 @@
+#include "tools/eval_run.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+#include <torch/types.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
+#include "engine/training/image_folder.h"
+#include "tools/eval_cells.h"
+#include "tools/eval_neighbours.h"
+
+namespace ilf {
+namespace {
+
+std::string KeyOf(absl::string_view cell, double guidance, int64_t seed) {
+  return absl::StrCat(cell, "|", guidance, "|", seed);
+}
+
+// KeyOf every line of an earlier run.
+std::set<std::string> Measured(const std::string& file) {
+  std::set<std::string> keys;
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);) {
+    const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, file);
+    if (!json.ok()) continue;  // a line that a killed run left unfinished
+    keys.insert(KeyOf(json->GetString("cell").value_or(""), json->GetDouble("guidance").value_or(0),
+                      json->GetInt("seed").value_or(0)));
+  }
+  return keys;
+}
+
+absl::StatusOr<FeatureStatistics> RealStatistics(const ImageClassifier& classifier,
+                                                 const std::string& folder, int batch) {
+  ILF_ASSIGN_OR_RETURN(const ImageFolder images,
+                       ImageFolder::Open(folder, static_cast<int>(classifier.config().image_size)));
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> features;
+  for (int64_t begin = 0; begin < images.size(); begin += batch) {
+    std::vector<int64_t> indices;
+    for (int64_t i = begin; i < std::min<int64_t>(begin + batch, images.size()); ++i)
+      indices.push_back(i);
+    ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, images.Images(indices));
+    features.push_back(classifier.Features(pictures));
+  }
+  return StatisticsOf(at::cat(features));
+}
+
+absl::Status Stopped() {
+  return absl::CancelledError("stopped; the same command goes on from there");
+}
+
+}  // namespace
+
+EvalRun::EvalRun(const EvalOptions& options, const DitModel& model, const FeedbackModule* silent,
+                 const std::atomic<bool>& stop)
+    : options_(options),
+      model_(model),
+      stop_(stop),
+      side_(static_cast<int>(model.transformer().config().sample_size *
+                             model.autoencoder().config().downscale())),
+      evaluator_(model, silent, options.batch),
+      sheet_(options, evaluator_) {}
+
+absl::Status EvalRun::Run(const std::vector<Cell>& cells, const std::string& key) {
+  ILF_RETURN_IF_ERROR(CheckSheetFits(options_, cells, side_));
+  std::optional<NeighbourReport> neighbours;
+  if (!options_.neighbours.empty()) {
+    ILF_ASSIGN_OR_RETURN(neighbours, NeighbourReport::Create(options_, side_));
+  }
+  if (!options_.classifier.empty()) ILF_RETURN_IF_ERROR(LoadJudge());
+  const std::set<std::string> measured = Measured(options_.out);
+  for (const double guidance : options_.guidance_scales) {
+    ILF_RETURN_IF_ERROR(RunGuidance(guidance, cells, key, measured));
+  }
+  if (!options_.sheet.empty()) ILF_RETURN_IF_ERROR(sheet_.Write());
+  if (!neighbours) return absl::OkStatus();
+  return neighbours->Run(model_, evaluator_, classifier_ ? &*classifier_ : nullptr, stop_);
+}
+
+absl::Status EvalRun::LoadJudge() {
+  ILF_ASSIGN_OR_RETURN(classifier_, ImageClassifier::LoadDirectory(options_.classifier));
+  if (classifier_->config().image_size != side_) {
+    return absl::InvalidArgumentError(absl::StrCat("--classifier knows pictures of side ",
+                                                   classifier_->config().image_size,
+                                                   ", the model's have ", side_));
+  }
+  ILF_ASSIGN_OR_RETURN(real_, RealStatistics(*classifier_, options_.real, options_.batch));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Reference> EvalRun::Solve(double guidance, const std::string& key) const {
+  const double last = model_.schedule().num_train_timesteps() - 1;
+  return SolveReference(
+      {&model_.transformer()}, model_.schedule(), {last},
+      {.images = options_.images,
+       .first_seed = options_.FirstReferenceSeed(),
+       .guidance_scales = {guidance},
+       .min_steps = options_.reference_steps,
+       .batch = options_.batch,
+       .device = model_.execution().device},
+      absl::StrFormat("%s.reference_%g_%d.safetensors", options_.out, guidance, options_.seed), key,
+      stop_);
+}
+
+absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cells,
+                                  const std::string& key, const std::set<std::string>& measured) {
+  std::vector<const Cell*> missing;
+  for (const Cell& cell : cells) {
+    if (Covers(cell, guidance) && !measured.contains(KeyOf(cell.name, guidance, options_.seed)))
+      missing.push_back(&cell);
+  }
+  if (missing.empty() && options_.sheet.empty()) return absl::OkStatus();
+  ILF_ASSIGN_OR_RETURN(const Reference reference, Solve(guidance, key));
+  const at::Tensor pictures = evaluator_.Decode(reference.final_latents());
+  const Reference judged = classifier_
+                               ? UnsolvedReference(model_.transformer().config(),
+                                                   {.images = options_.fid_images,
+                                                    .first_seed = options_.FirstJudgedSeed(),
+                                                    .guidance_scales = {guidance}})
+                               : Reference();
+  for (const Cell* cell : missing) {
+    if (stop_) return Stopped();
+    ILF_RETURN_IF_ERROR(Measure(*cell, guidance, reference, pictures, judged));
+  }
+  if (stop_) return Stopped();
+  return options_.sheet.empty() ? absl::OkStatus() : sheet_.Add(guidance, cells, reference);
+}
+
+absl::Status EvalRun::Measure(const Cell& cell, double guidance, const Reference& reference,
+                              const at::Tensor& pictures, const Reference& judged) const {
+  ILF_ASSIGN_OR_RETURN(const Measurement m, evaluator_.Compare(cell, reference, pictures));
+  std::string line = absl::StrFormat(
+      "{\"cell\": \"%s\", \"guidance\": %g, \"seed\": %d, \"steps\": %d, \"block_evaluations\": "
+      "%g, \"seconds\": %.6f, \"rmse\": %.6f, \"latent_rmse\": %.6f",
+      cell.name, guidance, options_.seed, cell.plan.steps, m.block_evaluations, m.seconds, m.rmse,
+      m.latent_rmse);
+  if (classifier_) {
+    ILF_ASSIGN_OR_RETURN(const PictureQuality quality,
+                         evaluator_.Judge(cell, judged, *classifier_, real_));
+    absl::StrAppendFormat(&line, ", \"fid\": %.4f, \"accuracy\": %.4f", quality.fid,
+                          quality.accuracy);
+  }
+  line += "}\n";
+  std::fputs(line.c_str(), stdout);
+  std::fflush(stdout);
+  std::ofstream out(options_.out, std::ios::app);
+  out << line;
+  out.close();
+  return out ? absl::OkStatus() : absl::UnavailableError(options_.out + ": cannot be written");
+}
+
+}  // namespace ilf

@@ -1,0 +1,54 @@
+// What ilf-eval does with its cells.
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "engine/evaluation/cell.h"
+#include "engine/evaluation/evaluator.h"
+#include "engine/evaluation/frechet.h"
+#include "engine/evaluation/image_classifier.h"
+#include "engine/pipeline/dit_model.h"
+#include "engine/training/reference.h"
+#include "tools/eval_options.h"
+#include "tools/eval_sheet.h"
+
+namespace ilf {
+
+// Measures cells, then writes the sheets that the options ask for. Not thread-safe.
+class EvalRun {
+ public:
+  // All of them outlive the run; `silent` is null for a model without a feedback module.
+  EvalRun(const EvalOptions& options, const DitModel& model, const FeedbackModule* silent,
+          const std::atomic<bool>& stop);
+
+  // One JSON line a cell and guidance scale, on stdout and at the end of --out, but for cells that
+  // are there already. INVALID_ARGUMENT names the flag, before anything is measured; CANCELLED
+  // once `stop` is set; errors of files otherwise. `key` tells the model's references from others'.
+  absl::Status Run(const std::vector<Cell>& cells, const std::string& key);
+
+ private:
+  absl::Status LoadJudge();
+  // `measured`: cells of an earlier run.
+  absl::Status RunGuidance(double guidance, const std::vector<Cell>& cells, const std::string& key,
+                           const std::set<std::string>& measured);
+  absl::StatusOr<Reference> Solve(double guidance, const std::string& key) const;
+  // `pictures`: of the reference; `judged`: noises for the judge.
+  absl::Status Measure(const Cell& cell, double guidance, const Reference& reference,
+                       const at::Tensor& pictures, const Reference& judged) const;
+
+  const EvalOptions& options_;
+  const DitModel& model_;
+  const std::atomic<bool>& stop_;
+  const int side_;  // of the model's pictures, pixels
+  const Evaluator evaluator_;
+  CellSheet sheet_;
+  std::optional<ImageClassifier> classifier_;
+  FeatureStatistics real_;  // with a classifier
+};
+
+}  // namespace ilf
