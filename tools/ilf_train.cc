@@ -54,6 +54,12 @@ CLI::Option* AddCommonFlags(CLI::App& app, CommonFlags& flags) {
       ->capture_default_str();
   app.add_option("--warmup_steps", flags.loop.warmup_steps, "Steps of linear warm-up")
       ->capture_default_str();
+  app.add_option("--optimizer", flags.loop.optimizer, "What turns gradients into updates")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::OptimizerKind>{{"adamw", ilf::OptimizerKind::kAdamW},
+                                                    {"muon", ilf::OptimizerKind::kMuon}},
+          CLI::ignore_case))
+      ->option_text("{adamw,muon}=adamw");
   app.add_option("--weight_decay", flags.loop.weight_decay, "AdamW's weight decay")
       ->capture_default_str();
   app.add_option("--ema_decay", flags.loop.ema_decay, "Decay of the averaged weights")
@@ -170,6 +176,12 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
                  "Plain passes of a reference, at least")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
+  app.add_option("--initial", options.initial, "What the module's block starts as")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::InitialBlock>{{"identity", ilf::InitialBlock::kIdentity},
+                                                   {"backbone", ilf::InitialBlock::kBackbone}},
+          CLI::ignore_case))
+      ->option_text("{identity,backbone}=identity");
   app.add_option("--scale_gain", options.scale_gain, "How many times faster the scales learn")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

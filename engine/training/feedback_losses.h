@@ -18,9 +18,9 @@ enum class SamplerLoss {
   kLanding,  // of every step, the error of where it lands; the steps before are taken as they are
 };
 
-// Rolls the accelerated sampler from the noise of `batch`, whose states are kept where the steps of
-// `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the plan's. Mean
-// squared error.
+// Rolls the accelerated sampler from the noise of `batch`, which for kLanding keeps states where
+// the steps of `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the
+// plan's. Mean squared error.
 at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
                          const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss);
 

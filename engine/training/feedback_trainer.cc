@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -24,38 +27,50 @@
 #include "engine/training/image_folder.h"
 #include "engine/training/initial_weights.h"
 #include "engine/training/latent_cache.h"
+#include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
 namespace {
 
-// Far from what requests and tests use; apart, so that runs with more or fewer training noises are
-// validated on the same ones.
-constexpr uint64_t kFirstTrainingSeed = uint64_t{1} << 40;
-constexpr uint64_t kFirstValidationSeed = kFirstTrainingSeed + (uint64_t{1} << 39);
-
 // The frozen backbone, and where it comes from.
 struct Backbone {
   DitTransformer transformer;
   NoiseSchedule schedule;
   std::string sha256;
+  at::ScalarType dtype;
 };
 
-absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options) {
+absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
+                                      const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
   ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
-  const Execution execution = {.device = options.loop.device,
-                               .dtype = options.bf16_backbone ? at::kBFloat16 : at::kFloat,
-                               .batch_invariant = false,
-                               .differentiable = true};
   ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
                        DitTransformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::string sha256, FileSha256(directory.TransformerWeights()));
-  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
+  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256), execution.dtype};
+}
+
+absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& options,
+                                            const FeedbackConfig& config,
+                                            const DitConfig& backbone) {
+  NamedTensors weights = InitialFeedback(
+      config, backbone, at::make_generator<at::CPUGeneratorImpl>(options.loop.seed));
+  if (options.initial == InitialBlock::kIdentity) return weights;
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
+  ILF_ASSIGN_OR_RETURN(StateDict stored, StateDict::Load(directory.TransformerWeights()));
+  const std::string from = absl::StrCat("transformer_blocks.", config.inner.end - 1, ".");
+  for (auto& [name, tensor] : weights) {
+    if (name == "scales") continue;
+    ILF_ASSIGN_OR_RETURN(const at::Tensor copied,
+                         stored.Take(from + name.substr(strlen("block.")), tensor.sizes().vec()));
+    tensor = copied.to(at::kFloat);
+  }
+  return weights;
 }
 
 // What the coefficients of plan `plan` have learned, [steps, 3], among the parameters.
@@ -74,15 +89,14 @@ NamedTensors WithDeltas(NamedTensors weights, const std::vector<CalibratedPlan>&
 class FeedbackTraining {
  public:
   FeedbackTraining(const FeedbackTrainingOptions& options, const Backbone& backbone,
-                   FeedbackConfig config, std::vector<CalibratedPlan> plans)
+                   FeedbackConfig config, NamedTensors initial, std::vector<CalibratedPlan> plans)
       : options_(options),
         backbone_(backbone),
         config_(config),
         plans_(std::move(plans)),
         run_({.device = options.loop.device}),
         folder_(options.loop.output + "/training/feedback"),
-        initial_(InitialFeedback(config, backbone.transformer.config(),
-                                 at::make_generator<at::CPUGeneratorImpl>(options.loop.seed))),
+        initial_(std::move(initial)),
         parameters_(WithDeltas(initial_, plans_), options.loop.device) {}
 
   absl::Status Prepare(const std::atomic<bool>& stop);
@@ -91,6 +105,10 @@ class FeedbackTraining {
  private:
   absl::Status CheckPlan(const FeedbackPlan& plan) const;
   absl::Status SolveReferences(const std::atomic<bool>& stop);
+  absl::StatusOr<Reference> SolvePart(const char* part, uint64_t first_seed, int64_t images,
+                                      const CalibratedPlan& plan, const Denoiser& teacher,
+                                      const std::atomic<bool>& stop) const;
+  std::vector<double> KeptTimesteps(const CalibratedPlan& plan) const;
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
   absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
@@ -133,27 +151,62 @@ absl::StatusOr<FeedbackModule> FeedbackTraining::MakeModule(const NamedTensors& 
                               {.device = options_.loop.device, .trainable = true});
 }
 
-absl::Status FeedbackTraining::SolveReferences(const std::atomic<bool>& stop) {
-  const Denoiser teacher = {&backbone_.transformer};
-  for (size_t i = 0; i < plans_.size(); ++i) {
-    const CalibratedPlan& plan = plans_[i];
-    ReferenceOptions options = {.images = options_.train_images,
-                                .first_seed = kFirstTrainingSeed,
-                                .guidance_scales = {plan.min_guidance_scale},
-                                .min_steps = options_.reference_steps,
-                                .device = options_.loop.device};
-    if (plan.max_guidance_scale > plan.min_guidance_scale) {
-      options.guidance_scales.push_back(plan.max_guidance_scale);
+// The reference of the plan's guidance scales, which plans of equal ones share.
+absl::StatusOr<Reference> FeedbackTraining::SolvePart(const char* part, uint64_t first_seed,
+                                                      int64_t images, const CalibratedPlan& plan,
+                                                      const Denoiser& teacher,
+                                                      const std::atomic<bool>& stop) const {
+  ReferenceOptions options = {.images = images,
+                              .first_seed = first_seed,
+                              .guidance_scales = {plan.min_guidance_scale},
+                              .min_steps = options_.reference_steps,
+                              .device = options_.loop.device};
+  if (plan.max_guidance_scale > plan.min_guidance_scale) {
+    options.guidance_scales.push_back(plan.max_guidance_scale);
+  }
+  const std::vector<double> kept = KeptTimesteps(plan);
+  ILF_ASSIGN_OR_RETURN(
+      const Reference shared,
+      SolveReference(teacher, backbone_.schedule, kept, options,
+                     absl::StrCat(folder_, "/", part, "_guidance_",
+                                  absl::StrJoin(options.guidance_scales, "_"), ".safetensors"),
+                     backbone_.sha256, stop));
+  std::vector<int64_t> positions;
+  for (const double start : plan.plan.timesteps) {
+    const auto found = std::find(kept.begin(), kept.end(), start);
+    if (found != kept.end()) positions.push_back(found - kept.begin());
+  }
+  return shared.At(positions);
+}
+
+// Where the reference of the plan keeps states: at its noise, and where landings are learned also
+// where the steps of any plan that shares it start.
+std::vector<double> FeedbackTraining::KeptTimesteps(const CalibratedPlan& plan) const {
+  if (options_.states == FeedbackStates::kImages || options_.loss == SamplerLoss::kFinal) {
+    return {plan.plan.timesteps.front()};
+  }
+  std::set<double, std::greater<>> starts;
+  for (const CalibratedPlan& other : plans_) {
+    if (other.min_guidance_scale == plan.min_guidance_scale &&
+        other.max_guidance_scale == plan.max_guidance_scale) {
+      starts.insert(other.plan.timesteps.begin(), other.plan.timesteps.end());
     }
-    const auto solve = [&](const char* part) {
-      return SolveReference(teacher, backbone_.schedule, plan.plan.timesteps, options,
-                            absl::StrFormat("%s/%s_%d.safetensors", folder_, part, i),
-                            backbone_.sha256, stop);
-    };
-    ILF_ASSIGN_OR_RETURN(training_.emplace_back(), solve("training"));
-    options.first_seed = kFirstValidationSeed;
-    options.images = options_.validation_images;
-    ILF_ASSIGN_OR_RETURN(validation_.emplace_back(), solve("validation"));
+  }
+  return {starts.begin(), starts.end()};
+}
+
+absl::Status FeedbackTraining::SolveReferences(const std::atomic<bool>& stop) {
+  // Of this execution the weights are packed, which differentiation cannot do with.
+  ILF_ASSIGN_OR_RETURN(const Backbone fast, LoadBackbone(options_, {.device = options_.loop.device,
+                                                                    .dtype = backbone_.dtype}));
+  const Denoiser teacher = {&fast.transformer};
+  for (const CalibratedPlan& plan : plans_) {
+    ILF_ASSIGN_OR_RETURN(training_.emplace_back(),
+                         SolvePart("training", kFirstFeedbackTrainingSeed, options_.train_images,
+                                   plan, teacher, stop));
+    ILF_ASSIGN_OR_RETURN(validation_.emplace_back(),
+                         SolvePart("validation", kFirstFeedbackValidationSeed,
+                                   options_.validation_images, plan, teacher, stop));
   }
   return absl::OkStatus();
 }
@@ -311,13 +364,20 @@ absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::at
   if (options.states == FeedbackStates::kImages && options.data.empty()) {
     return absl::InvalidArgumentError("states of images need an image folder (--data)");
   }
-  ILF_ASSIGN_OR_RETURN(const Backbone backbone, LoadBackbone(options));
+  ILF_ASSIGN_OR_RETURN(
+      const Backbone backbone,
+      LoadBackbone(options, {.device = options.loop.device,
+                             .dtype = options.bf16_backbone ? at::kBFloat16 : at::kFloat,
+                             .batch_invariant = false,
+                             .differentiable = true}));
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(options.plans));
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
                        FeedbackConfig::FromJson(json, backbone.transformer.config()));
   ILF_ASSIGN_OR_RETURN(std::vector<CalibratedPlan> plans,
                        ReadFeedbackPlans(json, backbone.schedule));
-  FeedbackTraining training(options, backbone, config, std::move(plans));
+  ILF_ASSIGN_OR_RETURN(NamedTensors initial,
+                       InitialWeights(options, config, backbone.transformer.config()));
+  FeedbackTraining training(options, backbone, config, std::move(initial), std::move(plans));
   ILF_RETURN_IF_ERROR(training.Prepare(stop));
   return training.Run(stop);
 }

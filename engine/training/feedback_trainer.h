@@ -18,6 +18,12 @@ enum class FeedbackStates {
   kImages,   // noised pictures of a data set
 };
 
+// What the module's block is before it learns. Its scales are zero in any case.
+enum class InitialBlock {
+  kIdentity,  // random weights behind gates of zero (adaLN-Zero); the paper trains from scratch
+  kBackbone,  // a copy of the last inner block
+};
+
 struct FeedbackTrainingOptions {
   std::string plans;  // JSON file: feedback/config.json without backbone_sha256
                       // (engine/pipeline/feedback.h)
@@ -27,8 +33,10 @@ struct FeedbackTrainingOptions {
   std::string data;  // image folder
   TeacherOptions teacher;
 
+  InitialBlock initial = InitialBlock::kIdentity;
+
   // Noises of the references.
-  int64_t train_images = 2048;
+  int64_t train_images = 4096;
   int64_t validation_images = 256;
   int reference_steps = 60;
   // The scales, and the coefficients of plans that have them, learn so many times faster than the

@@ -9,11 +9,11 @@
 #include <utility>
 
 #include <ATen/autocast_mode.h>
-#include <torch/optim/adamw.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status_macros.h"
+#include "engine/training/optimizer.h"
 #include "engine/training/progress.h"
 #include "engine/training/training_state.h"
 
@@ -41,53 +41,6 @@ class AutocastScope {
  private:
   const bool enabled_;
   const c10::DeviceType device_;
-};
-
-// AdamW on the flat weights.
-class Optimizer {
- public:
-  Optimizer(const TrainingOptions& options, ParameterSet& parameters)
-      : parameters_(parameters),
-        adamw_({parameters.flat_weights()}, torch::optim::AdamWOptions(options.learning_rate)
-                                                .betas({0.9, options.beta2})
-                                                .weight_decay(options.weight_decay)) {
-    parameters_.flat_weights().mutable_grad() = parameters_.flat_gradients();
-  }
-
-  void Step(double learning_rate) {
-    adamw_.param_groups()[0].options().set_lr(learning_rate);
-    adamw_.step();
-  }
-
-  TrainingState Save(int64_t step) {
-    TrainingState state{step, parameters_.flat_weights(), parameters_.flat_average(), {}, {}};
-    const auto found = adamw_.state().find(Key());
-    if (found == adamw_.state().end()) {
-      state.exp_avg = state.exp_avg_sq = at::zeros_like(state.weights);
-    } else {
-      auto& moments = static_cast<torch::optim::AdamWParamState&>(*found->second);
-      state.exp_avg = moments.exp_avg();
-      state.exp_avg_sq = moments.exp_avg_sq();
-    }
-    return state;
-  }
-
-  void Restore(const TrainingState& state) {
-    const at::Tensor& weights = parameters_.flat_weights();
-    parameters_.flat_weights().copy_(state.weights);
-    parameters_.flat_average().copy_(state.average);
-    auto moments = std::make_unique<torch::optim::AdamWParamState>();
-    moments->step(state.step);
-    moments->exp_avg(state.exp_avg.to(weights.device(), weights.scalar_type(), false, true));
-    moments->exp_avg_sq(state.exp_avg_sq.to(weights.device(), weights.scalar_type(), false, true));
-    adamw_.state()[Key()] = std::move(moments);
-  }
-
- private:
-  void* Key() const { return parameters_.flat_weights().unsafeGetTensorImpl(); }
-
-  ParameterSet& parameters_;
-  torch::optim::AdamW adamw_;
 };
 
 at::Generator GeneratorOf(uint64_t seed, int64_t step) {
@@ -143,7 +96,11 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
   std::error_code error;
   std::filesystem::create_directories(options.output, error);
   if (error) return absl::InvalidArgumentError(options.output + ": " + error.message());
-  Optimizer optimizer(options, parameters);
+  Optimizer optimizer({.kind = options.optimizer,
+                       .learning_rate = options.learning_rate,
+                       .beta2 = options.beta2,
+                       .weight_decay = options.weight_decay},
+                      parameters);
 
   int64_t step = 0;
   if (options.resume) {

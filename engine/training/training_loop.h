@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "engine/training/optimizer.h"
 #include "engine/training/parameter_set.h"
 
 namespace ilf {
@@ -22,8 +23,9 @@ struct TrainingOptions {
   int64_t batch_size = 128;
   double learning_rate = 1e-3;  // at its peak
   int64_t warmup_steps = 200;   // from 0 linearly; then a cosine down to 0 at `steps`
-  double weight_decay = 0.0;
-  double beta2 = 0.99;  // of AdamW
+  OptimizerKind optimizer = OptimizerKind::kAdamW;
+  double weight_decay = 0.0;  // of AdamW
+  double beta2 = 0.99;        // of AdamW
   double max_gradient_norm = 1.0;
   double ema_decay = 0.999;  // smaller in the first steps: min(decay, (1 + step) / (10 + step))
   bool bf16 = true;          // autocast of the forward pass; weights stay float32

@@ -4,12 +4,14 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/dit_model.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
@@ -107,6 +109,47 @@ TEST_F(FeedbackTrainerTest, LearnsTheCoefficientsOfPlansThatHaveThem) {
   EXPECT_NE(plan.coefficients[0].a, 0.5);
   EXPECT_EQ(plan.coefficients[0].c, 0.0);
   EXPECT_NE(plan.coefficients[1].c, 0.0);
+}
+
+TEST_F(FeedbackTrainerTest, CanStartFromACopyOfTheLastInnerBlock) {
+  WritePlans("");
+  options_.initial = InitialBlock::kBackbone;
+  options_.save_dtype = at::kFloat;
+  options_.loop.steps = 1;
+  options_.loop.learning_rate = 0.0;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const auto file_of = [&](const std::string& part) {
+    return StateDict::Load(model_ + "/" + part + "/diffusion_pytorch_model.safetensors").value();
+  };
+  StateDict module = file_of("feedback"), backbone = file_of("transformer");
+  for (const std::string& name : module.Names()) {
+    if (name == "scales") continue;
+    const std::vector<int64_t> shape = module.Shape(name).value();
+    const std::string from = "transformer_blocks.3." + name.substr(std::string("block.").size());
+    EXPECT_TRUE(at::equal(module.Take(name, shape).value(),
+                          backbone.Take(from, shape).value().to(at::kFloat)))
+        << name;
+  }
+}
+
+TEST_F(FeedbackTrainerTest, PlansOfEqualGuidanceShareTheirReferences) {
+  WritePlans(R"(}, {"steps": 1, "solver": "dpmsolver++", "timesteps": [999], "feedback_steps": [0],
+                    "equivalent_steps": 2)");
+  for (const SamplerLoss loss : {SamplerLoss::kFinal, SamplerLoss::kLanding}) {
+    options_.loss = loss;
+    options_.loop.steps = 2;
+    options_.loop.resume = false;
+    const absl::Status status = TrainFeedback(options_, stop_);
+    ASSERT_TRUE(status.ok()) << status;
+    std::set<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(model_ + "/training/feedback")) {
+      if (entry.path().string().find("guidance") != std::string::npos) {
+        files.insert(entry.path().filename());
+      }
+    }
+    EXPECT_EQ(files, (std::set<std::string>{"training_guidance_1.safetensors",
+                                            "validation_guidance_1.safetensors"}));
+  }
 }
 
 TEST_F(FeedbackTrainerTest, LearnsOnPicturesTowardsEveryTarget) {

@@ -34,8 +34,9 @@ TrainingTask TaskFor(const ParameterSet& parameters) {
   TrainingTask task;
   task.name = "test";
   task.loss = [&](int64_t, at::Generator generator) -> absl::StatusOr<at::Tensor> {
-    const at::Tensor target = 3.0 + 0.1 * at::randn({4}, generator);
-    return (parameters.weights().at("w") - target).square().mean();
+    const at::Tensor& weights = parameters.weights().at("w");
+    const at::Tensor target = 3.0 + 0.1 * at::randn(weights.sizes(), generator);
+    return (weights - target).square().mean();
   };
   task.write = [](int64_t, const NamedTensors&) { return absl::OkStatus(); };
   return task;
@@ -48,14 +49,20 @@ TEST(TrainingLoopTest, LowersTheLoss) {
   EXPECT_LT((parameters.weights().at("w") - 3.0).abs().max().item<double>(), 0.3);
 }
 
-TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
+// With weights of this shape.
+void ExpectThatAResumedRunEndsAtTheSameBits(OptimizerKind optimizer, at::IntArrayRef shape) {
+  const auto options_of = [&](const char* name) {
+    TrainingOptions options = Options(name, 20);
+    options.optimizer = optimizer;
+    return options;
+  };
   const std::atomic<bool> stop{false};
-  ParameterSet whole({{"w", at::zeros({4})}}, at::kCPU);
-  ASSERT_TRUE(RunTraining(TaskFor(whole), Options("whole", 20), whole, stop).ok());
+  ParameterSet whole({{"w", at::zeros(shape)}}, at::kCPU);
+  ASSERT_TRUE(RunTraining(TaskFor(whole), options_of("whole"), whole, stop).ok());
 
-  const TrainingOptions options = Options("parts", 20);
+  const TrainingOptions options = options_of("parts");
   {
-    ParameterSet first({{"w", at::zeros({4})}}, at::kCPU);
+    ParameterSet first({{"w", at::zeros(shape)}}, at::kCPU);
     std::atomic<bool> stop_soon{false};
     TrainingTask task = TaskFor(first);
     const auto loss = task.loss;
@@ -65,10 +72,15 @@ TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
     };
     EXPECT_TRUE(absl::IsCancelled(RunTraining(task, options, first, stop_soon)));
   }
-  ParameterSet second({{"w", at::ones({4})}}, at::kCPU);  // what it starts with must not matter
+  ParameterSet second({{"w", at::ones(shape)}}, at::kCPU);  // what it starts with must not matter
   ASSERT_TRUE(RunTraining(TaskFor(second), options, second, stop).ok());
   EXPECT_TRUE(at::equal(second.flat_weights(), whole.flat_weights()));
   EXPECT_TRUE(at::equal(second.flat_average(), whole.flat_average()));
+}
+
+TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
+  ExpectThatAResumedRunEndsAtTheSameBits(OptimizerKind::kAdamW, {4});
+  ExpectThatAResumedRunEndsAtTheSameBits(OptimizerKind::kMuon, {16, 20});
 }
 
 TEST(TrainingLoopTest, EndsAtTheCheckpointAfterWhichItHasConverged) {
