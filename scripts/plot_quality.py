@@ -7,8 +7,8 @@ Reads ilf-eval's JSON lines, from any number of files, and writes to DIR
   tables.md                    a Markdown table for each guidance scale, cheapest cells first
   error_guidance_G.png         RMSE against block evaluations and against seconds, an image
   fid_guidance_G.png           the same for the Frechet distance, where it was measured
-Several seeds of a cell become their mean; the spread is their standard deviation. The tables list the cells on the
-front of their family, those that no other cell of it beats at the same or a lower cost; --all lists every cell. In
+Several seeds of a cell become their mean; the spread is their standard deviation. A cell that several files measured
+(ilf-eval on modules that were trained independently) takes the lines of all. The tables list the cells on the front of their family, those that no other cell of it beats at the same or a lower cost; --all lists every cell. In
 the figures a line joins the front, and the other cells are pale. Figures need scripts/requirements-plot.txt.
 """
 import argparse
@@ -43,7 +43,7 @@ class Cell:
     def __init__(self, name, lines):
         self.name = name
         self.family = family(name)
-        self.seeds = len(lines)
+        self.runs = len(lines)
         self.numbers = {}
         for key in ("block_evaluations", "seconds", "rmse", "latent_rmse", "fid", "accuracy"):
             values = [line[key] for line in lines if key in line]
@@ -70,7 +70,7 @@ def family(name):
 
 
 def read_lines(files):
-    """(cell, guidance) -> lines, one a seed; of two lines about the same seed the later counts."""
+    """(cell, guidance) -> lines, one a seed and file; of two lines of a file about the same seed the later counts."""
     found = {}
     for file in files:
         try:
@@ -87,7 +87,7 @@ def read_lines(files):
                 sys.exit(f"plot_quality.py: {file}:{number}: not a line of ilf-eval")
             if missing:
                 sys.exit(f"plot_quality.py: {file}:{number}: {missing[0]} is missing")
-            found.setdefault((line["cell"], line["guidance"]), {})[line["seed"]] = line
+            found.setdefault((line["cell"], line["guidance"]), {})[file, line["seed"]] = line
     if not found:
         sys.exit("plot_quality.py: the files hold no line of ilf-eval")
     return {key: list(seeds.values()) for key, seeds in found.items()}
@@ -153,19 +153,19 @@ def table(cells):
     return "\n".join(lines)
 
 
-def seeds_line(cells):
-    counts = sorted({cell.seeds for cell in cells})
+def runs_line(cells):
+    counts = sorted({cell.runs for cell in cells})
     if counts == [1]:
-        return "One seed."
+        return "One run."
     many = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"Mean ± standard deviation of {many} seeds; seconds are means."
+    return f"Mean ± standard deviation of {many} runs (sampling seeds times modules); seconds are means."
 
 
 def markdown(guided, every):
     parts = []
     for guidance, cells in guided.items():
         rows = cells if every else listed(cells)
-        title = f"## Guidance {guidance:g}\n\n{seeds_line(cells)} {len(rows)} of {len(cells)} cells"
+        title = f"## Guidance {guidance:g}\n\n{runs_line(cells)} {len(rows)} of {len(cells)} cells"
         parts.append(title + (".\n\n" if every else ": the fronts of their families.\n\n") + table(rows))
     return "\n\n".join(parts) + "\n"
 

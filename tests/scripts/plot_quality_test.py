@@ -39,13 +39,19 @@ class PlotQualityTest(unittest.TestCase):
 
     def test_seeds_become_mean_and_spread(self):
         cells = self.read([line("ddim linspace 4", 112, 0.1)], [line("ddim linspace 4", 112, 0.3, seed=1)])
-        self.assertEqual([cell.seeds for cell in cells[1]], [2])
+        self.assertEqual([cell.runs for cell in cells[1]], [2])
         self.assertAlmostEqual(cells[1][0].numbers["rmse"].mean, 0.2)
         self.assertAlmostEqual(cells[1][0].numbers["rmse"].spread, 0.1 * 2 ** 0.5)
 
-    def test_later_line_about_a_seed_counts(self):
-        cells = self.read([line("ddim linspace 4", 112, 0.1)], [line("ddim linspace 4", 112, 0.3)])
+    def test_later_line_of_a_file_about_a_seed_counts(self):
+        cells = self.read([line("ddim linspace 4", 112, 0.1), line("ddim linspace 4", 112, 0.3)])
         self.assertEqual(cells[1][0].mean("rmse"), 0.3)
+
+    def test_files_about_the_same_seed_are_runs_of_their_own(self):
+        cells = self.read([line("feedback 4 with feedback in 4", 128, 0.1)],
+                          [line("feedback 4 with feedback in 4", 128, 0.3)])
+        self.assertEqual(cells[1][0].runs, 2)
+        self.assertAlmostEqual(cells[1][0].mean("rmse"), 0.2)
 
     def test_table_lists_fronts_of_families_cheapest_first(self):
         cells = self.read([line("ddim linspace 6", 168, 0.2), line("ddim linspace 5", 140, 0.1),
