@@ -6,6 +6,9 @@
 namespace ilf {
 namespace {
 
+// Further ones would run into the noises of another purpose (engine/training/noise_seeds.h).
+constexpr uint64_t kMostSeed = 500;
+
 void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
   app.add_option("--model", options.model, "Model directory")->required();
   app.add_option(
@@ -26,6 +29,7 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
       ->check(CLI::Range(2, 1000))
       ->capture_default_str();
   app.add_option("--seed", options.seed, "Which noises: 0, 1, 2, ... share none")
+      ->check(CLI::Range(uint64_t{0}, kMostSeed))
       ->capture_default_str();
   app.add_flag("--plain,!--no_plain", options.plain, "Plain plans of every solver and spacing");
   app.add_flag("--cached,!--no_cached", options.cached, "Block caching");
@@ -36,7 +40,7 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
                  "Image folder of real pictures that were not trained on: what the Frechet "
                  "distance is measured to, and the yardstick of --neighbours");
   app.add_option("--fid_images", options.fid_images, "Pictures for the distance")
-      ->check(CLI::Range(2, 10000000))
+      ->check(CLI::Range(2, 1000000))
       ->capture_default_str();
 }
 
@@ -59,8 +63,10 @@ void AddNeighbourFlags(CLI::App& app, EvalOptions& options) {
       "their nearest training pictures by pixels and, with --classifier, by features. Distances "
       "go to stdout, beside those of up to 200 pictures of --real");
   CLI::Option* training =
-      app.add_option("--training", options.training,
-                     "Image folder that the model was trained on, for --neighbours")
+      app.add_option(
+             "--training", options.training,
+             "Image folder that the model was trained on, for --neighbours; with --classifier "
+             "the Frechet distance of its own first --fid_images pictures goes to stdout")
           ->needs(neighbours);
   neighbours->needs(training);
   app.add_option("--neighbours_of", options.neighbours_of, "Pictures that neighbours are found of")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 
 #include <torch/types.h>
 
@@ -34,16 +35,18 @@ std::set<std::string> Measured(const std::string& file) {
   return keys;
 }
 
-absl::StatusOr<FeatureStatistics> RealStatistics(const ImageClassifier& classifier,
-                                                 const std::string& folder, int batch) {
+// Of the first `most` pictures of the folder.
+absl::StatusOr<FeatureStatistics> FolderStatistics(const ImageClassifier& classifier,
+                                                   const std::string& folder, int64_t most,
+                                                   int batch) {
   ILF_ASSIGN_OR_RETURN(const ImageFolder images,
                        ImageFolder::Open(folder, static_cast<int>(classifier.config().image_size)));
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> features;
-  for (int64_t begin = 0; begin < images.size(); begin += batch) {
+  const int64_t count = std::min(most, images.size());
+  for (int64_t begin = 0; begin < count; begin += batch) {
     std::vector<int64_t> indices;
-    for (int64_t i = begin; i < std::min<int64_t>(begin + batch, images.size()); ++i)
-      indices.push_back(i);
+    for (int64_t i = begin; i < std::min<int64_t>(begin + batch, count); ++i) indices.push_back(i);
     ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, images.Images(indices));
     features.push_back(classifier.Features(pictures));
   }
@@ -89,7 +92,16 @@ absl::Status EvalRun::LoadJudge() {
                                                    classifier_->config().image_size,
                                                    ", the model's have ", side_));
   }
-  ILF_ASSIGN_OR_RETURN(real_, RealStatistics(*classifier_, options_.real, options_.batch));
+  ILF_ASSIGN_OR_RETURN(
+      real_, FolderStatistics(*classifier_, options_.real, std::numeric_limits<int64_t>::max(),
+                              options_.batch));
+  if (options_.training.empty()) return absl::OkStatus();
+  // What a perfect model would reach with as many pictures.
+  ILF_ASSIGN_OR_RETURN(
+      const FeatureStatistics training,
+      FolderStatistics(*classifier_, options_.training, options_.fid_images, options_.batch));
+  absl::PrintF("{\"real_pictures\": \"%s\", \"fid\": %.4f}\n", options_.training,
+               FrechetDistance(training, real_));
   return absl::OkStatus();
 }
 
