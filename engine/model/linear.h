@@ -62,6 +62,7 @@ class Linear {
   bool packed_ = false;
   int64_t out_ = 0;
   std::vector<int64_t> tiles_;  // empty: one call for all rows
+  double call_cost_ = 0.0;      // of a tile's call beside its rows, in rows
 };
 
 // The tensors of one linear layer in the execution's device and dtype (unchanged when it is trainable).

@@ -1,6 +1,7 @@
 #include "engine/model/row_tiles.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
@@ -27,14 +28,16 @@ at::Tensor Rotate(const at::Tensor& rows, int64_t by) {
 
 }  // namespace
 
-std::vector<int64_t> SplitRows(int64_t rows, const std::vector<int64_t>& sizes) {
+std::vector<int64_t> SplitRows(int64_t rows, const std::vector<int64_t>& sizes, double call_cost) {
   Check(!sizes.empty(), "no tile sizes");
-  std::vector<int64_t> calls;
-  while (rows > 0) {
-    const auto above = std::upper_bound(sizes.begin(), sizes.end(), rows);
-    calls.push_back(above == sizes.begin() ? sizes.front() : *(above - 1));
-    rows -= calls.back();
-  }
+  if (rows <= 0) return {};
+  const auto covers = std::lower_bound(sizes.begin(), sizes.end(), rows);
+  if (covers == sizes.begin()) return {sizes.front()};
+  const int64_t fits = *(covers - 1);
+  std::vector<int64_t> calls = SplitRows(rows - fits, sizes, call_cost);
+  calls.insert(calls.begin(), fits);
+  const double cost = std::accumulate(calls.begin(), calls.end(), call_cost * calls.size());
+  if (covers != sizes.end() && *covers + call_cost <= cost) return {*covers};
   return calls;
 }
 

@@ -13,21 +13,37 @@ namespace {
 using ::testing::ElementsAre;
 
 TEST(SplitRowsTest, TakesTheLargestSizesThatFitFirst) {
-  EXPECT_THAT(SplitRows(480, {32, 64, 128, 256}), ElementsAre(256, 128, 64, 32));
+  EXPECT_THAT(SplitRows(480, {32, 64, 128, 256}, 0), ElementsAre(256, 128, 64, 32));
+  EXPECT_THAT(SplitRows(600, {32, 64, 128, 256}, 0), ElementsAre(256, 256, 64, 32));
 }
 
 TEST(SplitRowsTest, EndsWithAPartlyFilledSmallestCall) {
-  EXPECT_THAT(SplitRows(70, {32, 64}), ElementsAre(64, 32));
-  EXPECT_THAT(SplitRows(1, {16}), ElementsAre(16));
+  EXPECT_THAT(SplitRows(70, {32, 64}, 0), ElementsAre(64, 32));
+  EXPECT_THAT(SplitRows(1, {16}, 0), ElementsAre(16));
 }
 
-TEST(SplitRowsTest, CoversEveryRowCountWithLessThanOneSmallestCallToSpare) {
+TEST(SplitRowsTest, TakesOneCallWithRowsToSpareWhereSeveralCostMore) {
+  EXPECT_THAT(SplitRows(112, {32, 64, 128}, 16), ElementsAre(128));
+  EXPECT_THAT(SplitRows(80, {32, 64, 128}, 16), ElementsAre(64, 32));
+  EXPECT_THAT(SplitRows(80, {32, 64, 128}, 40), ElementsAre(128));
+  EXPECT_THAT(SplitRows(368, {32, 64, 128, 256}, 16), ElementsAre(256, 128));
+}
+
+TEST(SplitRowsTest, CoversEveryRowCountAtLeastAsCheaplyAsTheCallsThatFit) {
   const std::vector<int64_t> sizes = {16, 64, 512};
-  for (int64_t rows = 1; rows < 2000; ++rows) {
-    const std::vector<int64_t> calls = SplitRows(rows, sizes);
-    const int64_t covered = std::accumulate(calls.begin(), calls.end(), int64_t{0});
-    EXPECT_GE(covered, rows);
-    EXPECT_LT(covered - rows, sizes.front());
+  for (const double call_cost : {0.0, 5.0, 100.0}) {
+    for (int64_t rows = 1; rows < 2000; ++rows) {
+      const auto cost = [&](const std::vector<int64_t>& calls) {
+        return std::accumulate(calls.begin(), calls.end(), call_cost * calls.size());
+      };
+      const std::vector<int64_t> calls = SplitRows(rows, sizes, call_cost);
+      const int64_t covered = std::accumulate(calls.begin(), calls.end(), int64_t{0});
+      EXPECT_GE(covered, rows);
+      EXPECT_LE(cost(calls), cost(SplitRows(rows, sizes, 0)));
+      if (call_cost == 0.0) {
+        EXPECT_LT(covered - rows, sizes.front());
+      }
+    }
   }
 }
 
