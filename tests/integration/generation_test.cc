@@ -7,10 +7,11 @@
 #include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
 #include "tests/integration/requests.h"
 #include "tests/integration/server_process.h"
+#include "tests/integration/serving_test.h"
+#include "tests/server/error_details_testing.h"
 
 namespace ilf {
 namespace {
@@ -29,29 +30,7 @@ std::pair<int, int> PngSize(const std::string& png) {
   return {number(16), number(20)};
 }
 
-template <typename Detail>
-Detail DetailOf(const grpc::Status& status) {
-  google::rpc::Status proto;
-  Detail detail;
-  EXPECT_TRUE(proto.ParseFromString(status.error_details()));
-  for (const auto& any : proto.details()) {
-    if (any.UnpackTo(&detail)) return detail;
-  }
-  ADD_FAILURE() << "no such detail in: " << status.error_message();
-  return detail;
-}
-
-class GenerationTest : public testing::Test {
- protected:
-  void Start(const std::vector<std::string>& flags = {}) {
-    server_ = std::make_unique<ServerProcess>(flags);
-    ASSERT_TRUE(server_->AwaitServing()) << testing::PrintToString(server_->process().Lines());
-    client_ = server_->Client();
-  }
-
-  std::unique_ptr<ServerProcess> server_;
-  TestClient client_;
-};
+class GenerationTest : public ServingTest {};
 
 TEST_F(GenerationTest, ListsTheShippedModel) {
   Start();
@@ -68,6 +47,7 @@ TEST_F(GenerationTest, ListsTheShippedModel) {
 TEST_F(GenerationTest, StreamsEveryEventOfARequestInOrder) {
   Start();
   v1::GenerateRequest request = BagRequest(5);
+  request.set_acceleration(v1::ACCELERATION_OFF);
   request.set_image_count(2);
   request.mutable_preview()->set_every_n_steps(2);
   const Outcome outcome = Generate(client_, request);
@@ -200,7 +180,7 @@ TEST_F(GenerationTest, AFullQueueRefusesWithARetryDelay) {
   two.set_image_count(2);
   const Outcome refused = Generate(client_, two);
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  const auto delay = DetailOf<google::rpc::RetryInfo>(refused.status).retry_delay();
+  const auto delay = DetailOf<google::rpc::RetryInfo>(refused.status).value().retry_delay();
   EXPECT_GT(delay.seconds() + delay.nanos() * 1e-9, 0);
   context.TryCancel();
 }
@@ -297,7 +277,7 @@ TEST_F(GenerationTest, ABadRequestNamesItsField) {
     bad.spoil(&request);
     const grpc::Status status = Generate(client_, request).status;
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << bad.field;
-    const auto detail = DetailOf<google::rpc::BadRequest>(status);
+    const auto detail = DetailOf<google::rpc::BadRequest>(status).value();
     ASSERT_EQ(detail.field_violations_size(), 1) << bad.field;
     EXPECT_EQ(detail.field_violations(0).field(), bad.field);
     EXPECT_FALSE(detail.field_violations(0).description().empty());
@@ -312,7 +292,7 @@ TEST_F(GenerationTest, WhatTheModelCannotDoIsRefusedWithItsName) {
   const grpc::Status status = Generate(client_, prompt).status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(status.error_message(), HasSubstr("fashion-dit"));
-  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).metadata().at("model"), "fashion-dit");
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).value().metadata().at("model"), "fashion-dit");
 
   v1::GenerateRequest unknown = BagRequest();
   unknown.set_model("no-such-model");
@@ -322,6 +302,7 @@ TEST_F(GenerationTest, WhatTheModelCannotDoIsRefusedWithItsName) {
 TEST_F(GenerationTest, MetricsCountWhatWasMade) {
   Start();
   v1::GenerateRequest request = BagRequest(5);
+  request.set_acceleration(v1::ACCELERATION_OFF);
   request.set_image_count(2);
   request.mutable_preview();
   ASSERT_TRUE(Generate(client_, request).status.ok());

@@ -16,6 +16,13 @@ v1::GenerateRequest BagRequest(int steps) {
   return request;
 }
 
+v1::GenerateRequest BagRequest(int steps, double guidance_scale, v1::Acceleration acceleration) {
+  v1::GenerateRequest request = BagRequest(steps);
+  request.set_guidance_scale(guidance_scale);
+  request.set_acceleration(acceleration);
+  return request;
+}
+
 v1::GenerateRequest EndlessRequest() {
   v1::GenerateRequest request = BagRequest(900);
   request.set_image_count(16);
@@ -34,6 +41,23 @@ Outcome ReadToEnd(const GenerateStream& stream) {
   }
   outcome.status = stream->Finish();
   return outcome;
+}
+
+std::map<int, std::string> ImagesByIndex(const Outcome& outcome) {
+  std::map<int, std::string> images;
+  for (const v1::GenerateResponse& event : outcome.events) {
+    if (event.has_image()) images[event.image().image_index()] += event.image().data();
+  }
+  return images;
+}
+
+std::map<std::pair<int, int>, std::string> PreviewsByStep(const Outcome& outcome) {
+  std::map<std::pair<int, int>, std::string> previews;
+  for (const v1::GenerateResponse& event : outcome.events) {
+    const v1::PreviewEvent& preview = event.preview();
+    if (event.has_preview()) previews[{preview.image_index(), preview.step()}] = preview.data();
+  }
+  return previews;
 }
 
 Outcome Generate(const TestClient& client, const v1::GenerateRequest& request) {

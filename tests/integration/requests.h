@@ -1,7 +1,10 @@
 // Requests for the shipped model, and what comes back.
 #pragma once
 
+#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "grpcpp/grpcpp.h"
@@ -15,6 +18,9 @@ using GenerateStream = std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>
 // One bag from the shipped model in a few steps, with a fixed seed.
 v1::GenerateRequest BagRequest(int steps = 4);
 
+// The same with a guidance scale and an acceleration.
+v1::GenerateRequest BagRequest(int steps, double guidance_scale, v1::Acceleration acceleration);
+
 // What would run for minutes: for tests that end it themselves.
 v1::GenerateRequest EndlessRequest();
 
@@ -26,6 +32,12 @@ struct Outcome {
 
 // Reads `stream` to its end.
 Outcome ReadToEnd(const GenerateStream& stream);
+
+// The encoded images by image_index.
+std::map<int, std::string> ImagesByIndex(const Outcome& outcome);
+
+// The encoded previews by image_index and step.
+std::map<std::pair<int, int>, std::string> PreviewsByStep(const Outcome& outcome);
 
 // Makes the call and reads it to its end.
 Outcome Generate(const TestClient& client, const v1::GenerateRequest& request);
