@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tables and figures of what ilf-eval measured.
 
-    scripts/plot_quality.py FILE.jsonl... [--out DIR] [--all]
+    scripts/plot_quality.py FILE.jsonl... [--out DIR] [--all] [--no_seconds]
 
 Reads ilf-eval's JSON lines, from any number of files, and writes to DIR
   tables.md                    a Markdown table for each guidance scale, cheapest cells first
@@ -198,13 +198,17 @@ def plain_ticks(axis, low, high):
     axis.set_minor_formatter(NullFormatter())
 
 
-def draw(cells, guidance, judged, file):
+COSTS = (("block_evaluations", "block evaluations an image"), ("seconds", "seconds an image, measured"))
+
+
+def draw(cells, guidance, judged, costs, file):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
-    figure, panels = pyplot.subplots(1, 2, figsize=(12, 6), sharey=True, layout="constrained")
-    for axes, (cost, label) in zip(panels, (("block_evaluations", "block evaluations an image"),
-                                            ("seconds", "seconds an image, measured"))):
+    figure, panels = pyplot.subplots(1, len(costs), figsize=(3 + 4.5 * len(costs), 6), sharey=True, squeeze=False,
+                                     layout="constrained")
+    panels = panels[0]
+    for axes, (cost, label) in zip(panels, costs):
         draw_panel(axes, cells, cost, judged)
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -227,6 +231,8 @@ def main():
     parser.add_argument("files", nargs="+", type=pathlib.Path, metavar="FILE.jsonl")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("out/quality"), help="(%(default)s)")
     parser.add_argument("--all", action="store_true", help="list every cell in the tables")
+    parser.add_argument("--no_seconds", action="store_true",
+                        help="no panel of seconds, where other work ran beside the measurement")
     args = parser.parse_args()
 
     guided = by_guidance(read_lines(args.files))
@@ -240,7 +246,7 @@ def main():
                 continue
             file = args.out / f"{stem}_guidance_{guidance:g}.png"
             try:
-                draw(judgeable, guidance, judged, file)
+                draw(judgeable, guidance, judged, COSTS[:1] if args.no_seconds else COSTS, file)
             except ImportError as error:
                 sys.exit(f"plot_quality.py: {error}: install scripts/requirements-plot.txt; {written[0]} is written")
             written.append(file)
