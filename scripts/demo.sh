@@ -3,8 +3,8 @@
 #
 #   scripts/demo.sh [LABEL...]     default: Sneaker, Dress, Bag, Ankle boot
 #
-# The first of them is painted once more with Inner Loop Feedback. The pictures land in out/demo/. The server listens on a free port of this machine only, and is stopped at
-# the end, also after an error or Ctrl-C.
+# The first of them is painted once more with Inner Loop Feedback. The pictures land in out/demo/. The server
+# listens on a free port of this machine only, and is stopped at the end, also after an error or Ctrl-C.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 

@@ -8,8 +8,9 @@ Reads ilf-eval's JSON lines, from any number of files, and writes to DIR
   error_guidance_G.png         RMSE against block evaluations and against seconds, an image
   fid_guidance_G.png           the same for the Frechet distance, where it was measured
 Several seeds of a cell become their mean; the spread is their standard deviation. A cell that several files measured
-(ilf-eval on modules that were trained independently) takes the lines of all. The tables list the cells on the front of their family, those that no other cell of it beats at the same or a lower cost; --all lists every cell. In
-the figures a line joins the front, and the other cells are pale. Figures need scripts/requirements-plot.txt.
+(ilf-eval on modules that were trained independently) takes the lines of all. The tables list the cells on the front
+of their family, those that no other cell of it beats at the same or a lower cost; --all lists every cell. In the
+figures a line joins the front, and the other cells are pale. Figures need scripts/requirements-plot.txt.
 """
 import argparse
 import collections

@@ -5,10 +5,8 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <limits>
 #include <memory>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -29,6 +27,7 @@
 #include "engine/training/latent_cache.h"
 #include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
+#include "engine/training/plan_references.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
@@ -39,7 +38,6 @@ struct Backbone {
   DitTransformer transformer;
   NoiseSchedule schedule;
   std::string sha256;
-  at::ScalarType dtype;
 };
 
 absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
@@ -52,7 +50,87 @@ absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
   ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
                        DitTransformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::string sha256, FileSha256(directory.TransformerWeights()));
-  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256), execution.dtype};
+  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
+}
+
+// Of the frozen blocks.
+at::ScalarType DtypeOf(const FeedbackTrainingOptions& options) {
+  return options.bf16_backbone ? at::kBFloat16 : at::kFloat;
+}
+
+std::string FolderOf(const FeedbackTrainingOptions& options) {
+  return options.loop.output + "/training/feedback";
+}
+
+// What is to be learned, and from what.
+struct Lesson {
+  FeedbackConfig config;
+  std::vector<CalibratedPlan> plans;            // they state their timesteps
+  std::vector<Reference> training, validation;  // by plan
+};
+
+absl::Status CheckPlan(const FeedbackTrainingOptions& options, const FeedbackPlan& plan) {
+  const auto wrong = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat(options.plans, ": ", what));
+  };
+  const bool images = options.states == FeedbackStates::kImages;
+  if (plan.feedback.empty() && (images || plan.coefficients.empty())) {
+    return wrong(
+        "a plan has nothing to learn: neither feedback_steps nor, on sampler states, coefficients");
+  }
+  if (images && plan.feedback_in_history) {
+    return wrong("states of images have no step before them: feedback_in_history must be false");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backbone& backbone,
+                             const std::atomic<bool>& stop, Lesson& lesson) {
+  std::error_code error;
+  std::filesystem::create_directories(FolderOf(options), error);
+  if (error) {
+    return absl::InvalidArgumentError(absl::StrCat(FolderOf(options), ": ", error.message()));
+  }
+  const auto solve = [&](const char* part, uint64_t first_seed, int64_t images) {
+    const bool landing =
+        options.states == FeedbackStates::kSampler && options.loss == SamplerLoss::kLanding;
+    return SolvePlanReferences({&backbone.transformer}, backbone.schedule, lesson.plans,
+                               {.images = images,
+                                .first_seed = first_seed,
+                                .min_steps = options.reference_steps,
+                                .keep_starts = landing,
+                                .file_prefix = absl::StrCat(FolderOf(options), "/", part),
+                                .key = backbone.sha256,
+                                .device = options.loop.device},
+                               stop);
+  };
+  ILF_ASSIGN_OR_RETURN(lesson.training,
+                       solve("training", kFirstFeedbackTrainingSeed, options.train_images));
+  ILF_ASSIGN_OR_RETURN(lesson.validation, solve("validation", kFirstFeedbackValidationSeed,
+                                                options.validation_images));
+  return absl::OkStatus();
+}
+
+// The backbone that solves has packed weights, which differentiation cannot do with; it is gone
+// before the one that is differentiated through is loaded.
+absl::StatusOr<Lesson> PrepareLesson(const FeedbackTrainingOptions& options,
+                                     const std::atomic<bool>& stop) {
+  ILF_ASSIGN_OR_RETURN(
+      const Backbone backbone,
+      LoadBackbone(options, {.device = options.loop.device, .dtype = DtypeOf(options)}));
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(options.plans));
+  Lesson lesson;
+  ILF_ASSIGN_OR_RETURN(lesson.config,
+                       FeedbackConfig::FromJson(json, backbone.transformer.config()));
+  ILF_ASSIGN_OR_RETURN(lesson.plans, ReadFeedbackPlans(json, backbone.schedule));
+  for (CalibratedPlan& plan : lesson.plans) {
+    plan.plan.timesteps.clear();
+    for (const PlannedStep& step : plan.steps.steps) plan.plan.timesteps.push_back(step.timestep);
+    ILF_ASSIGN_OR_RETURN(plan.steps, MakeFeedbackStepPlan(backbone.schedule, plan.plan));
+    ILF_RETURN_IF_ERROR(CheckPlan(options, plan.plan));
+  }
+  ILF_RETURN_IF_ERROR(SolveReferences(options, backbone, stop, lesson));
+  return lesson;
 }
 
 absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& options,
@@ -88,27 +166,23 @@ NamedTensors WithDeltas(NamedTensors weights, const std::vector<CalibratedPlan>&
 // Everything that a run knows; the training task's functions are its methods.
 class FeedbackTraining {
  public:
-  FeedbackTraining(const FeedbackTrainingOptions& options, const Backbone& backbone,
-                   FeedbackConfig config, NamedTensors initial, std::vector<CalibratedPlan> plans)
+  FeedbackTraining(const FeedbackTrainingOptions& options, const Backbone& backbone, Lesson lesson,
+                   NamedTensors initial)
       : options_(options),
         backbone_(backbone),
-        config_(config),
-        plans_(std::move(plans)),
+        config_(lesson.config),
+        plans_(std::move(lesson.plans)),
+        training_(std::move(lesson.training)),
+        validation_(std::move(lesson.validation)),
         run_({.device = options.loop.device}),
-        folder_(options.loop.output + "/training/feedback"),
+        folder_(FolderOf(options)),
         initial_(std::move(initial)),
         parameters_(WithDeltas(initial_, plans_), options.loop.device) {}
 
-  absl::Status Prepare(const std::atomic<bool>& stop);
+  absl::Status Prepare();
   absl::Status Run(const std::atomic<bool>& stop);
 
  private:
-  absl::Status CheckPlan(const FeedbackPlan& plan) const;
-  absl::Status SolveReferences(const std::atomic<bool>& stop);
-  absl::StatusOr<Reference> SolvePart(const char* part, uint64_t first_seed, int64_t images,
-                                      const CalibratedPlan& plan, const Denoiser& teacher,
-                                      const std::atomic<bool>& stop) const;
-  std::vector<double> KeptTimesteps(const CalibratedPlan& plan) const;
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
   absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
@@ -122,14 +196,14 @@ class FeedbackTraining {
   const FeedbackTrainingOptions& options_;
   const Backbone& backbone_;
   const FeedbackConfig config_;
-  std::vector<CalibratedPlan> plans_;
+  const std::vector<CalibratedPlan> plans_;
+  const std::vector<Reference> training_;    // by plan
+  const std::vector<Reference> validation_;  // by plan
   const PlanRunOptions run_;
   const std::string folder_;
   const NamedTensors initial_;
   ParameterSet parameters_;
-  std::vector<Reference> training_;    // by plan
-  std::vector<Reference> validation_;  // by plan
-  LatentData data_;                    // with kImages
+  LatentData data_;  // with kImages
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;
 };
@@ -151,66 +225,6 @@ absl::StatusOr<FeedbackModule> FeedbackTraining::MakeModule(const NamedTensors& 
                               {.device = options_.loop.device, .trainable = true});
 }
 
-// The reference of the plan's guidance scales, which plans of equal ones share.
-absl::StatusOr<Reference> FeedbackTraining::SolvePart(const char* part, uint64_t first_seed,
-                                                      int64_t images, const CalibratedPlan& plan,
-                                                      const Denoiser& teacher,
-                                                      const std::atomic<bool>& stop) const {
-  ReferenceOptions options = {.images = images,
-                              .first_seed = first_seed,
-                              .guidance_scales = {plan.min_guidance_scale},
-                              .min_steps = options_.reference_steps,
-                              .device = options_.loop.device};
-  if (plan.max_guidance_scale > plan.min_guidance_scale) {
-    options.guidance_scales.push_back(plan.max_guidance_scale);
-  }
-  const std::vector<double> kept = KeptTimesteps(plan);
-  ILF_ASSIGN_OR_RETURN(
-      const Reference shared,
-      SolveReference(teacher, backbone_.schedule, kept, options,
-                     absl::StrCat(folder_, "/", part, "_guidance_",
-                                  absl::StrJoin(options.guidance_scales, "_"), ".safetensors"),
-                     backbone_.sha256, stop));
-  std::vector<int64_t> positions;
-  for (const double start : plan.plan.timesteps) {
-    const auto found = std::find(kept.begin(), kept.end(), start);
-    if (found != kept.end()) positions.push_back(found - kept.begin());
-  }
-  return shared.At(positions);
-}
-
-// Where the reference of the plan keeps states: at its noise, and where landings are learned also
-// where the steps of any plan that shares it start.
-std::vector<double> FeedbackTraining::KeptTimesteps(const CalibratedPlan& plan) const {
-  if (options_.states == FeedbackStates::kImages || options_.loss == SamplerLoss::kFinal) {
-    return {plan.plan.timesteps.front()};
-  }
-  std::set<double, std::greater<>> starts;
-  for (const CalibratedPlan& other : plans_) {
-    if (other.min_guidance_scale == plan.min_guidance_scale &&
-        other.max_guidance_scale == plan.max_guidance_scale) {
-      starts.insert(other.plan.timesteps.begin(), other.plan.timesteps.end());
-    }
-  }
-  return {starts.begin(), starts.end()};
-}
-
-absl::Status FeedbackTraining::SolveReferences(const std::atomic<bool>& stop) {
-  // Of this execution the weights are packed, which differentiation cannot do with.
-  ILF_ASSIGN_OR_RETURN(const Backbone fast, LoadBackbone(options_, {.device = options_.loop.device,
-                                                                    .dtype = backbone_.dtype}));
-  const Denoiser teacher = {&fast.transformer};
-  for (const CalibratedPlan& plan : plans_) {
-    ILF_ASSIGN_OR_RETURN(training_.emplace_back(),
-                         SolvePart("training", kFirstFeedbackTrainingSeed, options_.train_images,
-                                   plan, teacher, stop));
-    ILF_ASSIGN_OR_RETURN(validation_.emplace_back(),
-                         SolvePart("validation", kFirstFeedbackValidationSeed,
-                                   options_.validation_images, plan, teacher, stop));
-  }
-  return absl::OkStatus();
-}
-
 // The least measure that an earlier part of the run has logged.
 double BestSoFar(const std::string& log) {
   double best = std::numeric_limits<double>::infinity();
@@ -223,37 +237,13 @@ double BestSoFar(const std::string& log) {
   return best;
 }
 
-absl::Status FeedbackTraining::CheckPlan(const FeedbackPlan& plan) const {
-  const auto wrong = [&](absl::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat(options_.plans, ": ", what));
-  };
-  const bool images = options_.states == FeedbackStates::kImages;
-  if (plan.feedback.empty() && (images || plan.coefficients.empty())) {
-    return wrong(
-        "a plan has nothing to learn: neither feedback_steps nor, on sampler states, coefficients");
-  }
-  if (images && plan.feedback_in_history) {
-    return wrong("states of images have no step before them: feedback_in_history must be false");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status FeedbackTraining::Prepare(const std::atomic<bool>& stop) {
-  std::error_code error;
-  std::filesystem::create_directories(folder_, error);
-  if (error) return absl::InvalidArgumentError(absl::StrCat(folder_, ": ", error.message()));
+absl::Status FeedbackTraining::Prepare() {
   if (options_.loop.resume) {
     best_ = BestSoFar(ValidationLog());
   } else {
+    std::error_code error;
     std::filesystem::remove(ValidationLog(), error);
   }
-  for (CalibratedPlan& plan : plans_) {
-    plan.plan.timesteps.clear();
-    for (const PlannedStep& step : plan.steps.steps) plan.plan.timesteps.push_back(step.timestep);
-    ILF_ASSIGN_OR_RETURN(plan.steps, MakeFeedbackStepPlan(backbone_.schedule, plan.plan));
-    ILF_RETURN_IF_ERROR(CheckPlan(plan.plan));
-  }
-  ILF_RETURN_IF_ERROR(SolveReferences(stop));
   if (options_.states == FeedbackStates::kSampler) return absl::OkStatus();
   ILF_ASSIGN_OR_RETURN(const AutoencoderKl autoencoder,
                        LoadAutoencoder(options_.loop.output, options_.loop.device));
@@ -364,21 +354,16 @@ absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::at
   if (options.states == FeedbackStates::kImages && options.data.empty()) {
     return absl::InvalidArgumentError("states of images need an image folder (--data)");
   }
-  ILF_ASSIGN_OR_RETURN(
-      const Backbone backbone,
-      LoadBackbone(options, {.device = options.loop.device,
-                             .dtype = options.bf16_backbone ? at::kBFloat16 : at::kFloat,
-                             .batch_invariant = false,
-                             .differentiable = true}));
-  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(options.plans));
-  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
-                       FeedbackConfig::FromJson(json, backbone.transformer.config()));
-  ILF_ASSIGN_OR_RETURN(std::vector<CalibratedPlan> plans,
-                       ReadFeedbackPlans(json, backbone.schedule));
+  ILF_ASSIGN_OR_RETURN(Lesson lesson, PrepareLesson(options, stop));
+  ILF_ASSIGN_OR_RETURN(const Backbone backbone,
+                       LoadBackbone(options, {.device = options.loop.device,
+                                              .dtype = DtypeOf(options),
+                                              .batch_invariant = false,
+                                              .differentiable = true}));
   ILF_ASSIGN_OR_RETURN(NamedTensors initial,
-                       InitialWeights(options, config, backbone.transformer.config()));
-  FeedbackTraining training(options, backbone, config, std::move(initial), std::move(plans));
-  ILF_RETURN_IF_ERROR(training.Prepare(stop));
+                       InitialWeights(options, lesson.config, backbone.transformer.config()));
+  FeedbackTraining training(options, backbone, std::move(lesson), std::move(initial));
+  ILF_RETURN_IF_ERROR(training.Prepare());
   return training.Run(stop);
 }
 

@@ -147,8 +147,8 @@ TEST_F(FeedbackTrainerTest, PlansOfEqualGuidanceShareTheirReferences) {
         files.insert(entry.path().filename());
       }
     }
-    EXPECT_EQ(files, (std::set<std::string>{"training_guidance_1.safetensors",
-                                            "validation_guidance_1.safetensors"}));
+    EXPECT_EQ(files, (std::set<std::string>{"training_guidance_1_from_999.safetensors",
+                                            "validation_guidance_1_from_999.safetensors"}));
   }
 }
 

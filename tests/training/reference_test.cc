@@ -11,6 +11,7 @@
 #include "engine/training/landing.h"
 #include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
+#include "engine/training/plan_references.h"
 #include "engine/training/plan_search.h"
 #include "tests/testing/temp_path.h"
 #include "tests/training/small_model.h"
@@ -132,6 +133,28 @@ TEST_F(ReferenceTest, ASearchEndsNoWorseThanItsCandidatesAndKeepsTheFirstTimeste
       FitCoefficients(denoiser_, schedule_, {.steps = 3, .timesteps = even.timesteps}, even, {})
           .value();
   EXPECT_LE(found.rmse, other.rmse);
+}
+
+// A plan that starts later starts from noise too, not from the other's state there.
+TEST_F(ReferenceTest, PlansThatStartElsewhereHaveReferencesOfTheirOwn) {
+  const std::string prefix = TestPath("plans");
+  std::vector<CalibratedPlan> plans(2);
+  plans[0].plan.timesteps = {999, 900, 500};
+  plans[1].plan.timesteps = {900, 400};
+  const std::vector<Reference> references =
+      SolvePlanReferences(
+          denoiser_, schedule_, plans,
+          {.images = 3, .min_steps = 10, .keep_starts = true, .file_prefix = prefix, .key = ""},
+          stop_)
+          .value();
+  ASSERT_EQ(references.size(), 2u);
+  for (size_t i = 0; i < plans.size(); ++i) {
+    EXPECT_EQ(references[i].timesteps, plans[i].plan.timesteps);
+    EXPECT_TRUE(at::equal(references[i].noise(), NoiseOf(model_.config(), 0, 3)));
+  }
+  for (const char* start : {"999", "900"}) {
+    EXPECT_TRUE(std::filesystem::remove(prefix + "_guidance_1_from_" + start + ".safetensors"));
+  }
 }
 
 class LandingTest : public ReferenceTest {
