@@ -150,9 +150,10 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
   app.add_option("--loss", options.loss, "What is made small, with --states sampler")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, ilf::SamplerLoss>{{"final", ilf::SamplerLoss::kFinal},
-                                                  {"landing", ilf::SamplerLoss::kLanding}},
+                                                  {"landing", ilf::SamplerLoss::kLanding},
+                                                  {"pictures", ilf::SamplerLoss::kPictures}},
           CLI::ignore_case))
-      ->option_text("{final,landing}=final");
+      ->option_text("{final,landing,pictures}=final");
   app.add_option("--target", options.teacher.target,
                  "What a step is to reach, with --states images")
       ->transform(CLI::CheckedTransformer(

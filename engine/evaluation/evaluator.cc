@@ -65,10 +65,9 @@ at::Tensor Evaluator::Decode(const at::Tensor& latents) const {
   const AutoencoderKl& autoencoder = model_.autoencoder();
   std::vector<at::Tensor> pictures;
   for (const at::Tensor& part : latents.split(batch_)) {
-    pictures.push_back(
-        autoencoder.Decode(part.to(model_.execution().device) / autoencoder.config().scaling_factor)
-            .clamp(-1, 1)
-            .to(at::kCPU, at::kFloat));
+    pictures.push_back(autoencoder.DecodeScaled(part.to(model_.execution().device))
+                           .clamp(-1, 1)
+                           .to(at::kCPU, at::kFloat));
   }
   return at::cat(pictures);
 }

@@ -34,8 +34,9 @@ absl::StatusOr<VaeEncoder> VaeEncoder::Load(const AutoencoderConfig& config, Sta
   const std::vector<int64_t>& channels = config.block_out_channels;
   const int64_t groups = config.norm_num_groups;
   VaeEncoder encoder;
-  ILF_ASSIGN_OR_RETURN(encoder.conv_in_, Conv2d::Load(weights, "encoder.conv_in", config.image_channels,
-                                                      channels.front(), 3, execution));
+  ILF_ASSIGN_OR_RETURN(encoder.conv_in_,
+                       Conv2d::Load(weights, "encoder.conv_in", config.image_channels,
+                                    channels.front(), 3, execution));
   for (size_t i = 0; i < channels.size(); ++i) {
     const std::string prefix = absl::StrCat("encoder.down_blocks.", i);
     Level level;
@@ -43,9 +44,8 @@ absl::StatusOr<VaeEncoder> VaeEncoder::Load(const AutoencoderConfig& config, Sta
                          LoadResnets(weights, prefix, config.layers_per_block,
                                      channels[i == 0 ? 0 : i - 1], channels[i], groups, execution));
     if (i + 1 < channels.size()) {
-      ILF_ASSIGN_OR_RETURN(level.downsample,
-                           Conv2d::Load(weights, prefix + ".downsamplers.0.conv", channels[i],
-                                        channels[i], 3, execution));
+      ILF_ASSIGN_OR_RETURN(level.downsample, Conv2d::Load(weights, prefix + ".downsamplers.0.conv",
+                                                          channels[i], channels[i], 3, execution));
       level.downsample->stride = 2;
       level.downsample->padding = 0;
     }
@@ -146,6 +146,10 @@ LatentDistribution AutoencoderKl::Encode(const at::Tensor& images) const {
 
 at::Tensor AutoencoderKl::Decode(const at::Tensor& latents) const {
   return decoder_(latents.to(execution_.dtype));
+}
+
+at::Tensor AutoencoderKl::DecodeScaled(const at::Tensor& latents) const {
+  return Decode(latents.div(config_.scaling_factor));
 }
 
 }  // namespace ilf

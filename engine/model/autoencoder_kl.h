@@ -1,5 +1,5 @@
-// The autoencoder between pixels and latents (Rombach et al., "High-Resolution Image Synthesis with Latent
-// Diffusion Models"; diffusers AutoencoderKL).
+// The autoencoder between pixels and latents (Rombach et al., "High-Resolution Image Synthesis with
+// Latent Diffusion Models"; diffusers AutoencoderKL).
 #pragma once
 
 #include <vector>
@@ -14,8 +14,8 @@
 
 namespace ilf {
 
-// Mean and log-variance of the latent's diagonal Gaussian, each [images, latent_channels, h, w]; the
-// log-variance is clamped to [-30, 20].
+// Mean and log-variance of the latent's diagonal Gaussian, each [images, latent_channels, h, w];
+// the log-variance is clamped to [-30, 20].
 struct LatentDistribution {
   at::Tensor mean;
   at::Tensor log_variance;
@@ -57,11 +57,12 @@ class VaeDecoder {
   GroupNorm norm_out_;
 };
 
-// Const after construction and thread-safe. Convolutions are not batch-invariant: whoever promises that
-// gives one image per call.
+// Const after construction and thread-safe. Convolutions are not batch-invariant: whoever promises
+// that gives one image per call.
 class AutoencoderKl {
  public:
-  // Takes every tensor of `weights`; a missing, misshapen or left-over one is an error that names it.
+  // Takes every tensor of `weights`; a missing, misshapen or left-over one is an error that names
+  // it.
   static absl::StatusOr<AutoencoderKl> Load(const AutoencoderConfig& config, StateDict& weights,
                                             const Execution& execution);
 
@@ -71,6 +72,9 @@ class AutoencoderKl {
   // Unscaled latents (divided by scaling_factor already) [images, latent_channels, h, w] -> images
   // [images, 3, h * downscale, w * downscale], about [-1, 1], in the execution's dtype.
   at::Tensor Decode(const at::Tensor& latents) const;
+
+  // The same of latents as the transformer knows them.
+  at::Tensor DecodeScaled(const at::Tensor& latents) const;
 
   const AutoencoderConfig& config() const { return config_; }
 

@@ -60,7 +60,7 @@ absl::StatusOr<PreviewColour> FindPreviewColour(const std::string& path,
     const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/i);
     latents.push_back(
         at::randn({1, config.latent_channels, side, side}, generator).to(execution.device));
-    images.push_back(autoencoder.Decode(latents.back() / config.scaling_factor));
+    images.push_back(autoencoder.DecodeScaled(latents.back()));
   }
   return FitPreviewColour(at::cat(latents), at::cat(images));
 }
@@ -158,7 +158,7 @@ RgbImage ToRgbImage(const at::Tensor& picture) {
 }
 
 RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent) {
-  return ToRgbImage(autoencoder.Decode(latent / autoencoder.config().scaling_factor)[0]);
+  return ToRgbImage(autoencoder.DecodeScaled(latent)[0]);
 }
 
 absl::StatusOr<std::shared_ptr<const DitModel>> DitModel::Load(const std::string& path,

@@ -97,7 +97,7 @@ absl::Status WriteSamples(const DitTransformer& model, const AutoencoderKl& auto
   for (int step = 0; step < kSheetSteps; ++step) StepTogether({&model}, pointers);
   std::vector<at::Tensor> pictures;
   for (const Trajectory& image : images) {
-    pictures.push_back(autoencoder.Decode(image.x / autoencoder.config().scaling_factor));
+    pictures.push_back(autoencoder.DecodeScaled(image.x));
   }
   std::vector<std::string> names(data.label_names.begin(), data.label_names.begin() + classes);
   return WriteSheet(at::cat(pictures), kSheetColumns, file, names);

@@ -31,7 +31,8 @@ at::Tensor CoefficientsOf(const StepPlan& plan) {
 }
 
 at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
-                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss) {
+                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss,
+                         const AutoencoderKl* autoencoder) {
   const c10::Device device = coefficients.device();
   const at::Tensor states = batch.states.to(device);
   std::vector<Trajectory> images = StartImages(plan, batch, device);
@@ -56,7 +57,11 @@ at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
       ++images[j].steps_done;
     }
   }
-  return loss == SamplerLoss::kLanding ? landings : (x - states[-1]).square().mean();
+  if (loss == SamplerLoss::kLanding) return landings;
+  if (loss == SamplerLoss::kPictures) {
+    return (autoencoder->DecodeScaled(x) - autoencoder->DecodeScaled(states[-1])).square().mean();
+  }
+  return (x - states[-1]).square().mean();
 }
 
 at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "engine/model/autoencoder_kl.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
@@ -13,16 +14,18 @@ namespace ilf {
 
 // What a run on the sampler's own states makes small.
 enum class SamplerLoss {
-  kFinal,    // the error of the final latents, through the whole sampler (Watson et al., "Learning
-             // Fast Samplers")
-  kLanding,  // of every step, the error of where it lands; the steps before are taken as they are
+  kFinal,     // the error of the final latents, through the whole sampler (Watson et al., "Learning
+              // Fast Samplers")
+  kLanding,   // of every step, the error of where it lands; the steps before are taken as they are
+  kPictures,  // as kFinal, the error of the decoded pictures
 };
 
 // Rolls the accelerated sampler from the noise of `batch`, which for kLanding keeps states where
 // the steps of `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the
-// plan's. Mean squared error.
+// plan's. `autoencoder` decodes for kPictures, and is not looked at otherwise. Mean squared error.
 at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
-                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss);
+                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss,
+                         const AutoencoderKl* autoencoder = nullptr);
 
 // The a, b and c of `plan`, [steps, 3] float32.
 at::Tensor CoefficientsOf(const StepPlan& plan);

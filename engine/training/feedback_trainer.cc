@@ -189,6 +189,7 @@ class FeedbackTraining {
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
   at::Tensor Coefficients(const NamedTensors& weights, size_t plan) const;
   absl::StatusOr<std::vector<CalibratedPlan>> LearnedPlans(const NamedTensors& weights) const;
+  double Error(const at::Tensor& latents, const at::Tensor& reference) const;
   absl::StatusOr<double> Measure(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
                                  std::vector<double>& rmse) const;
   std::string ValidationLog() const { return folder_ + "/validation.jsonl"; }
@@ -203,7 +204,8 @@ class FeedbackTraining {
   const std::string folder_;
   const NamedTensors initial_;
   ParameterSet parameters_;
-  LatentData data_;  // with kImages
+  LatentData data_;                           // with kImages
+  std::optional<AutoencoderKl> autoencoder_;  // with kImages, and with kPictures
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;
 };
@@ -244,12 +246,13 @@ absl::Status FeedbackTraining::Prepare() {
     std::error_code error;
     std::filesystem::remove(ValidationLog(), error);
   }
-  if (options_.states == FeedbackStates::kSampler) return absl::OkStatus();
-  ILF_ASSIGN_OR_RETURN(const AutoencoderKl autoencoder,
-                       LoadAutoencoder(options_.loop.output, options_.loop.device));
+  const bool sampler = options_.states == FeedbackStates::kSampler;
+  if (sampler && options_.loss != SamplerLoss::kPictures) return absl::OkStatus();
+  ILF_ASSIGN_OR_RETURN(autoencoder_, LoadAutoencoder(options_.loop.output, options_.loop.device));
+  if (sampler) return absl::OkStatus();
   const int64_t side =
-      backbone_.transformer.config().sample_size * autoencoder.config().downscale();
-  ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, autoencoder,
+      backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
+  ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, *autoencoder_,
                                           options_.loop.device));
   return absl::OkStatus();
 }
@@ -265,7 +268,8 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Genera
       BatchIndices(size, options_.loop.batch_size, step / count, options_.loop.seed);
   if (!pictures) {
     return LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
-                         training_[plan].Select(indices), options_.loss);
+                         training_[plan].Select(indices), options_.loss,
+                         autoencoder_ ? &*autoencoder_ : nullptr);
   }
   const c10::Device device = options_.loop.device;
   const at::Tensor clean = data_.latents.index_select(0, at::tensor(indices));
@@ -299,6 +303,16 @@ absl::StatusOr<std::vector<CalibratedPlan>> FeedbackTraining::LearnedPlans(
   return plans;
 }
 
+// RMSE of what the loss looks at: latents, or with kPictures the pictures.
+double FeedbackTraining::Error(const at::Tensor& latents, const at::Tensor& reference) const {
+  const bool sampler = options_.states == FeedbackStates::kSampler;
+  if (!sampler || options_.loss != SamplerLoss::kPictures) return Rmse(latents, reference);
+  at::NoGradGuard no_grad;
+  const c10::Device device = options_.loop.device;
+  return Rmse(autoencoder_->DecodeScaled(latents.to(device)),
+              autoencoder_->DecodeScaled(reference.to(device)));
+}
+
 // The RMSE of every plan, and their geometric mean.
 absl::StatusOr<double> FeedbackTraining::Measure(const Denoiser& denoiser,
                                                  const std::vector<CalibratedPlan>& plans,
@@ -307,7 +321,7 @@ absl::StatusOr<double> FeedbackTraining::Measure(const Denoiser& denoiser,
   for (size_t i = 0; i < plans.size(); ++i) {
     ILF_ASSIGN_OR_RETURN(const at::Tensor latents, RunPlan(denoiser, backbone_.schedule,
                                                            plans[i].plan, validation_[i], run_));
-    rmse.push_back(Rmse(latents, validation_[i].final_latents()));
+    rmse.push_back(Error(latents, validation_[i].final_latents()));
     log_sum += std::log(std::max(rmse.back(), 1e-12));
   }
   return std::exp(log_sum / static_cast<double>(rmse.size()));

@@ -64,8 +64,8 @@ class FeedbackTrainerTest : public ::testing::Test {
     return loaded.value_or(nullptr);
   }
 
-  // RMSE of plain steps at the plan's timesteps.
-  double PlainError(const DitModel& model) {
+  // RMSE of plain steps at the plan's timesteps: of latents, or of what the model decodes them to.
+  double PlainError(const DitModel& model, bool pictures = false) {
     const std::atomic<bool> stop{false};
     const Denoiser plain = {&model.transformer()};
     const Reference reference =
@@ -73,8 +73,10 @@ class FeedbackTrainerTest : public ::testing::Test {
                        model_ + "/test_reference.safetensors", "", stop)
             .value();
     const FeedbackPlan plan = {.steps = 2, .timesteps = {999, 600}};
-    return Rmse(RunPlan(plain, model.schedule(), plan, reference, {}).value(),
-                reference.final_latents());
+    const at::Tensor latents = RunPlan(plain, model.schedule(), plan, reference, {}).value();
+    if (!pictures) return Rmse(latents, reference.final_latents());
+    return Rmse(model.autoencoder().DecodeScaled(latents),
+                model.autoencoder().DecodeScaled(reference.final_latents()));
   }
 
   const std::string model_ = SmallModelDirectory("feedback_trainer");
@@ -97,6 +99,16 @@ TEST_F(FeedbackTrainerTest, WritesAModuleThatIsCloserToTheReferenceThanPlainStep
     ASSERT_EQ(model->info().feedback_plans.size(), 1u);
     EXPECT_EQ(model->info().feedback_plans[0].block_evaluations, 2 * (4 + 3));
   }
+}
+
+TEST_F(FeedbackTrainerTest, LearnsFromTheErrorOfPictures) {
+  WritePlans("");
+  options_.loss = SamplerLoss::kPictures;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  EXPECT_LT(Measures().back(), 0.9 * PlainError(*model, /*pictures=*/true));
 }
 
 TEST_F(FeedbackTrainerTest, LearnsTheCoefficientsOfPlansThatHaveThem) {
