@@ -6,6 +6,7 @@
 // one.
 #include <filesystem>
 #include <iostream>
+#include <numeric>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -13,7 +14,6 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -27,10 +27,10 @@
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/checkpoint/state_dict.h"
-#include "engine/model/dit_config.h"
-#include "engine/model/dit_transformer.h"
 #include "engine/model/feedback_module.h"
 #include "engine/model/feedback_pass.h"
+#include "engine/model/transformer.h"
+#include "engine/model/transformer_config.h"
 
 namespace ilf {
 namespace {
@@ -45,12 +45,12 @@ struct Options {
 };
 
 struct Model {
-  DitTransformer transformer;
+  Transformer transformer;
   std::optional<FeedbackModule> feedback;
 };
 
 absl::StatusOr<std::optional<FeedbackModule>> LoadModule(const ModelDirectory& directory,
-                                                         const DitConfig& backbone,
+                                                         const TransformerConfig& backbone,
                                                          const Execution& execution) {
   if (!std::filesystem::exists(directory.FeedbackConfigFile())) return std::nullopt;
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
@@ -66,10 +66,10 @@ absl::StatusOr<Model> LoadModel(const Options& options) {
   execution.dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   execution.batch_invariant = options.batch_invariant;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.model));
-  ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
+  ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
+                       TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
-  ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
-                       DitTransformer::Load(config, weights, execution));
+  ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::optional<FeedbackModule> module,
                        LoadModule(directory, config, execution));
   return Model{std::move(transformer), std::move(module)};
@@ -97,7 +97,7 @@ std::optional<Order> ParseOrder(const std::string& line) {
 }
 
 void TimePasses(const Model& model, const Order& order) {
-  const DitConfig& config = model.transformer.config();
+  const TransformerConfig& config = model.transformer.config();
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/0);
   const at::Tensor latents =
       at::randn({order.rows, config.in_channels, config.sample_size, config.sample_size}, generator,
@@ -105,7 +105,9 @@ void TimePasses(const Model& model, const Order& order) {
   const at::Tensor timesteps = at::rand({order.rows}, generator, at::kFloat).mul(999).floor();
   const at::Tensor classes =
       at::randint(config.num_classes + 1, {order.rows}, generator, at::kLong);
-  const FeedbackRows feedback = {at::arange(order.rows, at::kLong), timesteps.mul(0.5)};
+  std::vector<int64_t> all(order.rows);
+  std::iota(all.begin(), all.end(), 0);
+  const FeedbackRows feedback = {all, timesteps.mul(0.5)};
   for (int i = 0; i < order.repetitions; ++i) {
     const absl::Time start = absl::Now();
     if (order.feedback) {

@@ -33,7 +33,8 @@ absl::StatusOr<std::vector<Cell>> CellsOfFile(const std::string& named,
 
 }  // namespace
 
-absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options, const DitModel& model) {
+absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
+                                            const DiffusionModel& model) {
   const NoiseSchedule& schedule = model.schedule();
   GridOptions grid;
   grid.layers = model.transformer().config().num_layers;

@@ -5,7 +5,7 @@
 
 #include "absl/status/statusor.h"
 #include "engine/evaluation/cell.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "tools/eval_options.h"
 
 namespace ilf {
@@ -13,7 +13,8 @@ namespace ilf {
 // Plain plans, those of --plans, the model's own with feedback, block caching, in this order.
 // INVALID_ARGUMENT names the flag: a --plans that is not NAME=FILE, an --only that no cell's name
 // contains unless --neighbours gives something else to do; errors of the plan files.
-absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options, const DitModel& model);
+absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
+                                            const DiffusionModel& model);
 
 // Whether `cell` is measured under this guidance scale.
 bool Covers(const Cell& cell, double guidance);

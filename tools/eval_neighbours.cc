@@ -95,7 +95,7 @@ absl::StatusOr<at::Tensor> NeighbourReport::TestPictures() const {
                                     /*step=*/0, /*seed=*/0));
 }
 
-absl::Status NeighbourReport::Run(const DitModel& model, const Evaluator& evaluator,
+absl::Status NeighbourReport::Run(const DiffusionModel& model, const Evaluator& evaluator,
                                   const ImageClassifier* classifier,
                                   const std::atomic<bool>& stop) const {
   const double guidance = options_->guidance_scales.front();

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "engine/evaluation/evaluator.h"
 #include "engine/evaluation/image_classifier.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/training/image_folder.h"
 #include "tools/eval_options.h"
 
@@ -25,7 +25,7 @@ class NeighbourReport {
   // Samples, searches, writes the sheet, and prints to stdout one JSON line a picture and one of
   // the medians. Distances are roots of the mean squared difference, of pixels in [-1, 1] or of
   // the features of `classifier`, which may be null. CANCELLED once `stop` is set.
-  absl::Status Run(const DitModel& model, const Evaluator& evaluator,
+  absl::Status Run(const DiffusionModel& model, const Evaluator& evaluator,
                    const ImageClassifier* classifier, const std::atomic<bool>& stop) const;
 
  private:

@@ -59,8 +59,8 @@ absl::Status Stopped() {
 
 }  // namespace
 
-EvalRun::EvalRun(const EvalOptions& options, const DitModel& model, const FeedbackModule* silent,
-                 const std::atomic<bool>& stop)
+EvalRun::EvalRun(const EvalOptions& options, const DiffusionModel& model,
+                 const FeedbackModule* silent, const std::atomic<bool>& stop)
     : options_(options),
       model_(model),
       stop_(stop),

@@ -12,7 +12,7 @@
 #include "engine/evaluation/evaluator.h"
 #include "engine/evaluation/frechet.h"
 #include "engine/evaluation/image_classifier.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/training/reference.h"
 #include "tools/eval_options.h"
 #include "tools/eval_sheet.h"
@@ -23,7 +23,7 @@ namespace ilf {
 class EvalRun {
  public:
   // All of them outlive the run; `silent` is null for a model without a feedback module.
-  EvalRun(const EvalOptions& options, const DitModel& model, const FeedbackModule* silent,
+  EvalRun(const EvalOptions& options, const DiffusionModel& model, const FeedbackModule* silent,
           const std::atomic<bool>& stop);
 
   // One JSON line a cell and guidance scale, on stdout and at the end of --out, but for cells that
@@ -42,7 +42,7 @@ class EvalRun {
                        const at::Tensor& pictures, const Reference& judged) const;
 
   const EvalOptions& options_;
-  const DitModel& model_;
+  const DiffusionModel& model_;
   const std::atomic<bool>& stop_;
   const int side_;  // of the model's pictures, pixels
   const Evaluator evaluator_;

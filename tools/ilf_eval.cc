@@ -34,8 +34,8 @@ absl::Status Evaluate(const EvalOptions& options) {
   if (options.threads > 0) at::set_num_threads(options.threads);
   ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(options.device));
   ILF_ASSIGN_OR_RETURN(const Execution execution, ChooseExecution(device, options.dtype, true));
-  ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DitModel> model,
-                       DitModel::Load(options.model, "model", execution));
+  ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
+                       DiffusionModel::Load(options.model, "model", execution));
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));

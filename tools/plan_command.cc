@@ -11,7 +11,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/model_directory.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/load_models.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/noise_seeds.h"
@@ -89,8 +89,8 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(command.device));
   ILF_ASSIGN_OR_RETURN(const Execution execution,
                        ChooseExecution(device, command.dtype, /*batch_invariant=*/true));
-  ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DitModel> model,
-                       DitModel::Load(command.model, "model", execution));
+  ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
+                       DiffusionModel::Load(command.model, "model", execution));
   const NoiseSchedule& schedule = model->schedule();
   const Denoiser denoiser = {&model->transformer()};
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,

@@ -20,12 +20,12 @@ struct Residual {
 
 class CachedDenoiser {
  public:
-  CachedDenoiser(const DitTransformer& model, const CachePolicy& policy)
+  CachedDenoiser(const Transformer& model, const CachePolicy& policy)
       : model_(model), policy_(policy) {}
 
   at::Tensor Forward(const at::Tensor& x, double timestep, const at::Tensor& classes, int step) {
     const at::Tensor timesteps = at::full({x.size(0)}, timestep);
-    const DitCondition condition = model_.Condition(timesteps, classes);
+    const TransformerCondition condition = model_.Condition(timesteps, classes);
     const BlockRange cached = policy_.blocks;
     at::Tensor h = model_.RunBlocks(model_.Embed(x), {0, cached.begin}, condition);
     if (step % policy_.period == 0) {
@@ -38,7 +38,7 @@ class CachedDenoiser {
     }
     blocks_run_ += model_.config().num_layers - (cached.end - cached.begin);
     return model_.Finish(model_.RunBlocks(h, {cached.end, model_.config().num_layers}, condition),
-                         condition);
+                         condition, model_.GridOf(x));
   }
 
   int64_t blocks_run() const { return blocks_run_; }
@@ -50,13 +50,13 @@ class CachedDenoiser {
     return latest_.value + (latest_.value - before_.value) * part;
   }
 
-  const DitTransformer& model_;
+  const Transformer& model_;
   const CachePolicy& policy_;
   Residual latest_, before_;
   int64_t blocks_run_ = 0;  // per row
 };
 
-CachedRun RunBatch(const DitTransformer& model, const StepPlan& plan, const CachePolicy& policy,
+CachedRun RunBatch(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
                    const Reference& reference) {
   CachedDenoiser denoiser(model, policy);
   const int64_t count = reference.images();
@@ -94,7 +94,7 @@ std::string CachePolicy::Name() const {
                       blocks.begin, "-", blocks.end);
 }
 
-CachedRun RunCached(const DitTransformer& model, const StepPlan& plan, const CachePolicy& policy,
+CachedRun RunCached(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
                     const Reference& reference, int64_t batch) {
   at::NoGradGuard no_grad;
   CachedRun all;

@@ -7,7 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "engine/model/dit_transformer.h"
+#include "engine/model/transformer.h"
 #include "engine/sampling/step_plan.h"
 #include "engine/training/reference.h"
 
@@ -36,7 +36,7 @@ struct CachedRun {
 };
 
 // Runs all images of `reference` under `plan` (plain passes).
-CachedRun RunCached(const DitTransformer& model, const StepPlan& plan, const CachePolicy& policy,
+CachedRun RunCached(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
                     const Reference& reference, int64_t batch);
 
 }  // namespace ilf

@@ -12,7 +12,7 @@
 #include "engine/evaluation/cell.h"
 #include "engine/evaluation/frechet.h"
 #include "engine/evaluation/image_classifier.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
@@ -34,7 +34,7 @@ class Evaluator {
  public:
   // `silent`: the model's module with its scales at 0, for silent cells; may be null where there
   // are none.
-  Evaluator(const DitModel& model, const FeedbackModule* silent, int64_t batch)
+  Evaluator(const DiffusionModel& model, const FeedbackModule* silent, int64_t batch)
       : model_(model), silent_(silent), batch_(batch) {}
 
   // Of the backbone.
@@ -56,7 +56,7 @@ class Evaluator {
   at::Tensor Decode(const at::Tensor& latents) const;
 
  private:
-  const DitModel& model_;
+  const DiffusionModel& model_;
   const FeedbackModule* const silent_;
   const int64_t batch_;
 };

@@ -22,7 +22,8 @@ absl::Status CheckBlockTypes(const JsonConfig& json, absl::string_view key,
                        json.GetStringList(key, std::vector<std::string>{}));
   for (const std::string& type : types) {
     if (type != expected) {
-      return Wrong(json, absl::StrCat(key, " has '", type, "', supported is only '", expected, "'"));
+      return Wrong(json,
+                   absl::StrCat(key, " has '", type, "', supported is only '", expected, "'"));
     }
   }
   return absl::OkStatus();

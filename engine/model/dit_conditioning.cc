@@ -1,5 +1,4 @@
-#include "engine/model/dit_conditioning.h"
-
+#include <memory>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
@@ -10,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/activation.h"
-#include "engine/model/embeddings.h"
+#include "engine/model/conditioning.h"
 
 namespace ilf {
 namespace {
@@ -26,7 +25,7 @@ std::string ModulationPrefix(int64_t block) {
 }
 
 absl::StatusOr<std::vector<at::Tensor>> TakeEmbedder(StateDict& weights, const std::string& prefix,
-                                                     const DitConfig& config) {
+                                                     const TransformerConfig& config) {
   const int64_t dim = config.dim();
   const std::pair<const char*, std::vector<int64_t>> parts[] = {
       {".timestep_embedder.linear_1.weight", {dim, kTimestepDim}},
@@ -43,7 +42,7 @@ absl::StatusOr<std::vector<at::Tensor>> TakeEmbedder(StateDict& weights, const s
 }
 
 // Also takes every block's copy, so that each is checked and consumed.
-absl::StatusOr<bool> EmbeddersAreEqual(StateDict& weights, const DitConfig& config) {
+absl::StatusOr<bool> EmbeddersAreEqual(StateDict& weights, const TransformerConfig& config) {
   ILF_ASSIGN_OR_RETURN(const std::vector<at::Tensor> first,
                        TakeEmbedder(weights, EmbedderPrefix(0), config));
   bool equal = true;
@@ -57,100 +56,110 @@ absl::StatusOr<bool> EmbeddersAreEqual(StateDict& weights, const DitConfig& conf
   return equal;
 }
 
-}  // namespace
+// Timestep and class as one vector (diffusers CombinedTimestepLabelEmbeddings), in float32
+// throughout.
+class ConditionEmbedder {
+ public:
+  // `prefix` is "transformer_blocks.N.norm1.emb".
+  static absl::StatusOr<ConditionEmbedder> Load(StateDict& weights, const std::string& prefix,
+                                                const TransformerConfig& config,
+                                                LinearBuilder& builder) {
+    ConditionEmbedder embedder;
+    embedder.execution_ = builder.execution();
+    ILF_ASSIGN_OR_RETURN(embedder.timestep_,
+                         SinusoidEmbedder::Load(weights, prefix + ".timestep_embedder",
+                                                config.dim(), kFrequencyShift, builder));
+    ILF_ASSIGN_OR_RETURN(const at::Tensor table,
+                         weights.Take(prefix + ".class_embedder.embedding_table.weight",
+                                      {config.num_classes + 1, config.dim()}));
+    embedder.class_table_ = Place(table, builder.execution());
+    return embedder;
+  }
 
-absl::StatusOr<ConditionEmbedder> ConditionEmbedder::Load(StateDict& weights,
-                                                          const std::string& prefix,
-                                                          const DitConfig& config,
-                                                          LinearBuilder& builder) {
-  const int64_t dim = config.dim();
-  ConditionEmbedder embedder;
-  embedder.execution_ = builder.execution();
-  ILF_ASSIGN_OR_RETURN(embedder.linear_1_,
-                       Linear::Load(weights, prefix + ".timestep_embedder.linear_1", kTimestepDim,
-                                    dim, RowKind::kConditions, builder));
-  ILF_ASSIGN_OR_RETURN(embedder.linear_2_,
-                       Linear::Load(weights, prefix + ".timestep_embedder.linear_2", dim, dim,
-                                    RowKind::kConditions, builder));
-  ILF_ASSIGN_OR_RETURN(const at::Tensor table,
-                       weights.Take(prefix + ".class_embedder.embedding_table.weight",
-                                    {config.num_classes + 1, dim}));
-  embedder.class_table_ = Place(table, builder.execution());
-  return embedder;
-}
+  // timesteps [rows] float32, classes [rows] int64 -> SiLU(embedding) [rows, dim] float32.
+  at::Tensor operator()(const at::Tensor& timesteps, const at::Tensor& classes) const {
+    return Silu(timestep_(timesteps) + at::embedding(class_table_, classes), execution_);
+  }
 
-at::Tensor ConditionEmbedder::operator()(const at::Tensor& timesteps,
-                                         const at::Tensor& classes) const {
-  const at::Tensor sinusoid = TimestepEmbedding(timesteps, kTimestepDim, kFrequencyShift);
-  const at::Tensor timestep = linear_2_(Silu(linear_1_(sinusoid), execution_));
-  return Silu(timestep + at::embedding(class_table_, classes), execution_);
-}
+ private:
+  Execution execution_;
+  SinusoidEmbedder timestep_;
+  at::Tensor class_table_;  // [classes + 1, dim]; the last row is the null class
+};
 
-absl::StatusOr<DitConditioning> DitConditioning::Load(StateDict& weights, const DitConfig& config,
-                                                      LinearBuilder& builder) {
+class DitConditioning final : public Conditioning {
+ public:
+  static absl::StatusOr<std::unique_ptr<Conditioning>> Load(StateDict& weights,
+                                                            const TransformerConfig& config,
+                                                            LinearBuilder& builder);
+
+  TransformerCondition operator()(const at::Tensor& timesteps,
+                                  const RowConditions& rows) const override;
+
+ private:
+  std::vector<ConditionEmbedder> embedders_;  // one, or one a block
+  std::vector<Linear> modulations_;           // one of all blocks, or one a block
+  Linear final_modulation_;                   // shift, scale
+  int64_t num_layers_ = 0;
+};
+
+absl::StatusOr<std::unique_ptr<Conditioning>> DitConditioning::Load(StateDict& weights,
+                                                                    const TransformerConfig& config,
+                                                                    LinearBuilder& builder) {
   const Execution& execution = builder.execution();
   const int64_t dim = config.dim();
-  DitConditioning conditioning;
-  conditioning.num_layers_ = config.num_layers;
+  auto conditioning = std::make_unique<DitConditioning>();
+  conditioning->num_layers_ = config.num_layers;
   ILF_ASSIGN_OR_RETURN(const bool shared, EmbeddersAreEqual(weights, config));
-  LinearBuilder float32_builder(execution.InFloat32());
-  const Execution& float32 = float32_builder.execution();
   for (int64_t block = 0; block < (shared ? 1 : config.num_layers); ++block) {
-    ILF_ASSIGN_OR_RETURN(
-        ConditionEmbedder embedder,
-        ConditionEmbedder::Load(weights, EmbedderPrefix(block), config, float32_builder));
-    conditioning.embedders_.push_back(std::move(embedder));
+    ILF_ASSIGN_OR_RETURN(ConditionEmbedder embedder,
+                         ConditionEmbedder::Load(weights, EmbedderPrefix(block), config, builder));
+    conditioning->embedders_.push_back(std::move(embedder));
   }
 
   std::vector<at::Tensor> merged_weights, merged_biases;
   for (int64_t block = 0; block < config.num_layers; ++block) {
     ILF_ASSIGN_OR_RETURN(LinearWeights layer, TakeLinear(weights, ModulationPrefix(block), dim,
-                                                         kBlockModulations * dim, float32));
+                                                         kBlockModulations * dim, execution));
     if (!shared || execution.trainable) {
-      conditioning.modulations_.emplace_back(layer.weight, layer.bias, RowKind::kConditions,
-                                             float32_builder);
+      conditioning->modulations_.emplace_back(layer.weight, layer.bias, RowKind::kConditions,
+                                              builder);
     }
     merged_weights.push_back(layer.weight);
     merged_biases.push_back(layer.bias);
   }
-  if (conditioning.modulations_.empty()) {
-    conditioning.modulations_.emplace_back(at::cat(merged_weights), at::cat(merged_biases),
-                                           RowKind::kConditions, float32_builder);
+  if (conditioning->modulations_.empty()) {
+    conditioning->modulations_.emplace_back(at::cat(merged_weights), at::cat(merged_biases),
+                                            RowKind::kConditions, builder);
   }
+  ILF_ASSIGN_OR_RETURN(
+      conditioning->final_modulation_,
+      Linear::Load(weights, "proj_out_1", dim, 2 * dim, RowKind::kConditions, builder));
   return conditioning;
 }
 
-DitCondition::DitCondition(at::Tensor embedding, std::vector<at::Tensor> modulations,
-                           int64_t num_layers)
-    : embedding_(std::move(embedding)),
-      modulations_(std::move(modulations)),
-      num_layers_(num_layers) {}
-
-BlockModulation DitCondition::Block(int64_t block) const {
-  if (modulations_.size() > 1) return SplitModulation(modulations_[block]);
-  const int64_t width = modulations_[0].size(-1) / num_layers_;
-  return SplitModulation(modulations_[0].narrow(-1, block * width, width));
-}
-
-DitCondition DitCondition::Rows(const at::Tensor& index) const {
-  std::vector<at::Tensor> modulations;
-  for (const at::Tensor& modulation : modulations_) {
-    modulations.push_back(modulation.index_select(0, index));
-  }
-  return {embedding_.index_select(0, index), std::move(modulations), num_layers_};
-}
-
-DitCondition DitConditioning::operator()(const at::Tensor& timesteps,
-                                         const at::Tensor& classes) const {
+TransformerCondition DitConditioning::operator()(const at::Tensor& timesteps,
+                                                 const RowConditions& rows) const {
   std::vector<at::Tensor> embeddings;
   for (const ConditionEmbedder& embedder : embedders_) {
-    embeddings.push_back(embedder(timesteps, classes));
+    embeddings.push_back(embedder(timesteps, rows.classes));
   }
-  std::vector<at::Tensor> modulations;
+  TransformerCondition::Parts parts;
   for (size_t i = 0; i < modulations_.size(); ++i) {
-    modulations.push_back(modulations_[i](embeddings[embeddings.size() == 1 ? 0 : i]));
+    parts.modulations.push_back(modulations_[i](embeddings[embeddings.size() == 1 ? 0 : i]));
   }
-  return {embeddings[0], std::move(modulations), num_layers_};
+  parts.final_modulation = final_modulation_(embeddings[0]);
+  parts.embedding = embeddings[0];
+  parts.num_layers = num_layers_;
+  return TransformerCondition(std::move(parts));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Conditioning>> LoadDitConditioning(StateDict& weights,
+                                                                  const TransformerConfig& config,
+                                                                  LinearBuilder& builder) {
+  return DitConditioning::Load(weights, config, builder);
 }
 
 }  // namespace ilf

@@ -41,7 +41,8 @@ at::Tensor PositionEmbedding(int64_t dim, int64_t height, int64_t width, int64_t
 
 at::Tensor TimestepEmbedding(const at::Tensor& timesteps, int64_t dim, double frequency_shift) {
   const int64_t half = dim / 2;
-  // In float32 and in this order: angles reach 1000, where another rounding shows in the fourth digit.
+  // In float32 and in this order: angles reach 1000, where another rounding shows in the fourth
+  // digit.
   at::Tensor exponents = at::arange(half, timesteps.options().dtype(at::kFloat));
   exponents = exponents * -std::log(kMaxPeriod) / (half - frequency_shift);
   const at::Tensor angles = timesteps.unsqueeze(1).to(at::kFloat) * at::exp(exponents).unsqueeze(0);

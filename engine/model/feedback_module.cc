@@ -3,6 +3,8 @@
 #include <string>
 #include <utility>
 
+#include <ATen/TensorOperators.h>
+
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 
@@ -31,7 +33,7 @@ absl::StatusOr<FeedbackTimestep> ReadTimestep(const JsonConfig& json, absl::stri
 }  // namespace
 
 absl::StatusOr<FeedbackConfig> FeedbackConfig::FromJson(const JsonConfig& json,
-                                                        const DitConfig& backbone) {
+                                                        const TransformerConfig& backbone) {
   FeedbackConfig config;
   ILF_ASSIGN_OR_RETURN(config.inner.begin,
                        ReadInt(json, "first_inner_block", 0, backbone.num_layers - 1));
@@ -47,19 +49,26 @@ absl::StatusOr<FeedbackConfig> FeedbackConfig::FromJson(const JsonConfig& json,
 }
 
 absl::StatusOr<FeedbackModule> FeedbackModule::Load(const FeedbackConfig& config,
-                                                    const DitConfig& backbone, StateDict& weights,
+                                                    const TransformerConfig& backbone,
+                                                    StateDict& weights,
                                                     const Execution& execution) {
   LinearBuilder builder(execution);
   LinearBuilder float32_builder(execution.InFloat32());
   FeedbackModule module(config);
   const int64_t dim = backbone.dim();
-  ILF_ASSIGN_OR_RETURN(
-      module.modulation_,
-      Linear::Load(weights, absl::StrCat(kBlock, ".norm1.linear"), dim, kBlockModulations * dim,
-                   RowKind::kConditions, float32_builder));
-  const DitBlockConfig block = {backbone.num_attention_heads, backbone.attention_head_dim,
-                                backbone.norm_eps};
-  ILF_ASSIGN_OR_RETURN(module.block_, DitBlock::Load(weights, kBlock, block, builder));
+  module.prompt_place_ = backbone.num_layers;
+  if (backbone.architecture == Architecture::kDit) {
+    ILF_ASSIGN_OR_RETURN(
+        module.modulation_,
+        Linear::Load(weights, absl::StrCat(kBlock, ".norm1.linear"), dim, kBlockModulations * dim,
+                     RowKind::kConditions, float32_builder));
+  } else {
+    ILF_ASSIGN_OR_RETURN(
+        const at::Tensor table,
+        weights.Take(absl::StrCat(kBlock, ".scale_shift_table"), {kBlockModulations, dim}));
+    module.modulation_table_ = Place(table, float32_builder.execution()).flatten();
+  }
+  ILF_ASSIGN_OR_RETURN(module.block_, TransformerBlock::Load(weights, kBlock, backbone, builder));
   ILF_ASSIGN_OR_RETURN(const at::Tensor scales,
                        weights.Take("scales", {config.inner.end - config.inner.begin}));
   module.scales_ = Place(scales, float32_builder.execution());
@@ -67,9 +76,21 @@ absl::StatusOr<FeedbackModule> FeedbackModule::Load(const FeedbackConfig& config
   return module;
 }
 
+FeedbackModule::FeedbackModule(FeedbackModule&&) noexcept = default;
+FeedbackModule& FeedbackModule::operator=(FeedbackModule&&) noexcept = default;
+FeedbackModule::~FeedbackModule() = default;
+
 at::Tensor FeedbackModule::operator()(const at::Tensor& inner_output,
-                                      const DitCondition& condition) const {
-  return block_(inner_output, SplitModulation(modulation_(condition.embedding())));
+                                      const TransformerCondition& condition) const {
+  const at::Tensor modulation = modulation_ ? (*modulation_)(condition.embedding())
+                                            : condition.embedding() + modulation_table_;
+  return block_(inner_output, SplitModulation(modulation), condition.prompts(), prompt_place_);
+}
+
+void FeedbackModule::ReadPrompt(PromptContext& context) const {
+  if (modulation_) return;
+  context.keys_values.resize(prompt_place_);
+  context.keys_values.push_back(block_.ProjectPrompt(context.tokens));
 }
 
 }  // namespace ilf

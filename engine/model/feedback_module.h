@@ -4,17 +4,18 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/state_dict.h"
-#include "engine/model/dit_block.h"
-#include "engine/model/dit_conditioning.h"
-#include "engine/model/dit_config.h"
-#include "engine/model/dit_transformer.h"
 #include "engine/model/execution.h"
+#include "engine/model/transformer.h"
+#include "engine/model/transformer_block.h"
+#include "engine/model/transformer_condition.h"
+#include "engine/model/transformer_config.h"
 
 namespace ilf {
 
@@ -42,26 +43,36 @@ struct FeedbackConfig {
 
   // Keys first_inner_block (from 0), inner_blocks, extra_loops, feedback_timestep, inner_timestep,
   // deep_timestep ("source" or "target"). INVALID_ARGUMENT names the file, the key and the limit.
-  static absl::StatusOr<FeedbackConfig> FromJson(const JsonConfig& json, const DitConfig& backbone);
+  static absl::StatusOr<FeedbackConfig> FromJson(const JsonConfig& json,
+                                                 const TransformerConfig& backbone);
 };
 
 // Const after construction and thread-safe.
 class FeedbackModule {
  public:
-  // Takes every tensor of `weights`: block.norm1.linear, block.attn1, block.ff (diffusers' names of
-  // a BasicTransformerBlock without its embedder, which is the backbone's) and scales [inner
-  // blocks].
+  // Takes every tensor of `weights`: scales [inner blocks] and, under diffusers' names of a
+  // BasicTransformerBlock, block.attn1, block.ff, and block.norm1.linear with a DiT (the embedder
+  // is the backbone's), block.attn2 and block.scale_shift_table with a PixArt.
   static absl::StatusOr<FeedbackModule> Load(const FeedbackConfig& config,
-                                             const DitConfig& backbone, StateDict& weights,
+                                             const TransformerConfig& backbone, StateDict& weights,
                                              const Execution& execution);
+
+  // In the .cc: inlined, they make GCC 12 warn of uninitialized members that are not.
+  FeedbackModule(FeedbackModule&&) noexcept;
+  FeedbackModule& operator=(FeedbackModule&&) noexcept;
+  ~FeedbackModule();
 
   const FeedbackConfig& config() const { return config_; }
 
   // What the loop feeds back: inner_output [rows, tokens, dim] float32, the output of the last
-  // inner block
-  // -> the same shape. Of `condition` only the embedding counts: the block has a modulation of its
-  // own.
-  at::Tensor operator()(const at::Tensor& inner_output, const DitCondition& condition) const;
+  // inner block -> the same shape. Of `condition` the embedding and the prompts count: the block
+  // has a modulation of its own.
+  at::Tensor operator()(const at::Tensor& inner_output,
+                        const TransformerCondition& condition) const;
+
+  // Adds to what a backbone that reads text has made of a prompt (Transformer::ReadPrompt) what the
+  // module's own cross-attention reads. Nothing with a DiT.
+  void ReadPrompt(PromptContext& context) const;
 
   // Factor of the feedback at the input of inner block `i` (from 0), a scalar tensor.
   at::Tensor Scale(int64_t i) const { return scales_[i]; }
@@ -70,8 +81,10 @@ class FeedbackModule {
   explicit FeedbackModule(const FeedbackConfig& config) : config_(config) {}
 
   FeedbackConfig config_;
-  Linear modulation_;
-  DitBlock block_;
+  int64_t prompt_place_ = 0;          // of its keys and values in a PromptContext
+  std::optional<Linear> modulation_;  // of a DiT
+  at::Tensor modulation_table_;       // of a PixArt, [6 * dim] float32
+  TransformerBlock block_;
   at::Tensor scales_;  // [inner blocks] float32
 };
 

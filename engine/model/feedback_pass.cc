@@ -1,66 +1,80 @@
 #include "engine/model/feedback_pass.h"
 
+#include <numeric>
+
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
 
 namespace ilf {
 namespace {
+
+// 0 .. count - 1, from `first` on.
+std::vector<int64_t> Sequence(int64_t first, int64_t count) {
+  std::vector<int64_t> sequence(count);
+  std::iota(sequence.begin(), sequence.end(), first);
+  return sequence;
+}
 
 // The conditions of one forward. Those of the targets are made in the same products as the rows'
 // own, and only where the module asks for any.
 class Conditions {
  public:
-  Conditions(const DitTransformer& model, const FeedbackConfig& config, const at::Tensor& timesteps,
-             const at::Tensor& classes, const FeedbackRows& feedback)
+  Conditions(const Transformer& model, const FeedbackConfig& config, const at::Tensor& timesteps,
+             const RowConditions& rows, const FeedbackRows& feedback)
       : rows_(timesteps.size(0)),
         index_(feedback.index),
-        all_(config.UsesTarget()
-                 ? model.Condition(at::cat({timesteps, feedback.target_timesteps}),
-                                   at::cat({classes, classes.index_select(0, feedback.index)}))
-                 : model.Condition(timesteps, classes)),
-        own_(config.UsesTarget() ? all_.Rows(at::arange(rows_, index_.options())) : all_) {}
+        all_(config.UsesTarget() ? model.Condition(at::cat({timesteps, feedback.target_timesteps}),
+                                                   rows.WithRepeated(feedback.index))
+                                 : model.Condition(timesteps, rows)),
+        own_(config.UsesTarget() ? all_.Rows(Sequence(0, rows_)) : all_) {}
 
   // Of all rows, each at its own timestep.
-  const DitCondition& Own() const { return own_; }
+  const TransformerCondition& Own() const { return own_; }
 
   // Of the feedback rows.
-  DitCondition Of(FeedbackTimestep timestep) const {
+  TransformerCondition Of(FeedbackTimestep timestep) const {
     return all_.Rows(timestep == FeedbackTimestep::kSource ? index_ : Targets());
   }
 
   // Of all rows, those with feedback at `timestep`.
-  DitCondition WithFeedbackAt(FeedbackTimestep timestep) const {
+  TransformerCondition WithFeedbackAt(FeedbackTimestep timestep) const {
     if (timestep == FeedbackTimestep::kSource) return own_;
-    return all_.Rows(at::arange(rows_, index_.options()).index_copy(0, index_, Targets()));
+    std::vector<int64_t> chosen = Sequence(0, rows_);
+    const std::vector<int64_t> targets = Targets();
+    for (size_t i = 0; i < index_.size(); ++i) chosen[index_[i]] = targets[i];
+    return all_.Rows(chosen);
   }
 
  private:
-  at::Tensor Targets() const { return at::arange(rows_, rows_ + index_.size(0), index_.options()); }
+  std::vector<int64_t> Targets() const {
+    return Sequence(rows_, static_cast<int64_t>(index_.size()));
+  }
 
   const int64_t rows_;
-  const at::Tensor index_;
-  const DitCondition all_;  // the rows, then the feedback rows at their targets
-  const DitCondition own_;
+  const std::vector<int64_t> index_;
+  const TransformerCondition all_;  // the rows, then the feedback rows at their targets
+  const TransformerCondition own_;
 };
 
 }  // namespace
 
-at::Tensor PassWithFeedback(const DitTransformer& model, const FeedbackModule& module,
+at::Tensor PassWithFeedback(const Transformer& model, const FeedbackModule& module,
                             const at::Tensor& latents, const at::Tensor& timesteps,
-                            const at::Tensor& classes, const FeedbackRows& feedback) {
+                            const RowConditions& rows, const FeedbackRows& feedback) {
   const FeedbackConfig& config = module.config();
   const BlockRange shallow = {0, config.inner.begin};
   const BlockRange deep = {config.inner.end, model.config().num_layers};
-  const Conditions conditions(model, config, timesteps, classes, feedback);
+  const Conditions conditions(model, config, timesteps, rows, feedback);
+  const at::Tensor index = at::tensor(feedback.index).to(latents.device());
 
   const at::Tensor inner_input = model.RunBlocks(model.Embed(latents), shallow, conditions.Own());
   const at::Tensor inner_output = model.RunBlocks(inner_input, config.inner, conditions.Own());
 
-  const at::Tensor looped_input = inner_input.index_select(0, feedback.index);
-  at::Tensor looped = inner_output.index_select(0, feedback.index);
-  const DitCondition module_condition = conditions.Of(config.feedback_timestep);
-  const DitCondition inner_condition = conditions.Of(config.inner_timestep);
+  const at::Tensor looped_input = inner_input.index_select(0, index);
+  at::Tensor looped = inner_output.index_select(0, index);
+  const TransformerCondition module_condition = conditions.Of(config.feedback_timestep);
+  const TransformerCondition inner_condition = conditions.Of(config.inner_timestep);
   for (int loop = 0; loop < config.extra_loops; ++loop) {
     const at::Tensor fed_back = module(looped, module_condition);
     looped = looped_input;
@@ -70,9 +84,10 @@ at::Tensor PassWithFeedback(const DitTransformer& model, const FeedbackModule& m
     }
   }
 
-  const DitCondition deep_condition = conditions.WithFeedbackAt(config.deep_timestep);
-  const at::Tensor x = inner_output.index_copy(0, feedback.index, looped);
-  return model.Finish(model.RunBlocks(x, deep, deep_condition), deep_condition);
+  const TransformerCondition deep_condition = conditions.WithFeedbackAt(config.deep_timestep);
+  const at::Tensor x = inner_output.index_copy(0, index, looped);
+  return model.Finish(model.RunBlocks(x, deep, deep_condition), deep_condition,
+                      model.GridOf(latents));
 }
 
 }  // namespace ilf

@@ -1,21 +1,24 @@
 // One forward of a batch in which some rows run the inner loop again (Inner Loop Feedback).
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include <ATen/core/Tensor.h>
 
-#include "engine/model/dit_transformer.h"
 #include "engine/model/feedback_module.h"
+#include "engine/model/transformer.h"
 
 namespace ilf {
 
 // The rows of a batch that run feedback.
 struct FeedbackRows {
-  at::Tensor index;             // [n] int64, distinct positions in the batch
+  std::vector<int64_t> index;   // distinct positions in the batch, n of them
   at::Tensor target_timesteps;  // [n] float32: what each of them aims at; the row's own where it
                                 // aims at none
 };
 
-// As model(latents, timesteps, classes), and with feedback for the rows in `feedback` (not empty).
+// As model(latents, timesteps, rows), and with feedback for the rows in `feedback` (not empty).
 // For such a row, with f the input of the first inner block and g the output of the last:
 //   F = module(g);  x = f;  for each inner block i:  x = block_i(x + scale_i F);  the deep blocks
 //   go on from x
@@ -23,8 +26,8 @@ struct FeedbackRows {
 // as g. The shallow blocks, the first loop and the deep blocks run on all rows together. A row's
 // bits do not depend on the others (with batch_invariant execution), and where all scales are 0 and
 // all timesteps kSource they are those of a plain pass.
-at::Tensor PassWithFeedback(const DitTransformer& model, const FeedbackModule& module,
+at::Tensor PassWithFeedback(const Transformer& model, const FeedbackModule& module,
                             const at::Tensor& latents, const at::Tensor& timesteps,
-                            const at::Tensor& classes, const FeedbackRows& feedback);
+                            const RowConditions& rows, const FeedbackRows& feedback);
 
 }  // namespace ilf

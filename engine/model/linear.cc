@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include <ATen/TensorOperators.h>
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/linear.h>
@@ -27,13 +27,13 @@ constexpr int64_t kWideTokenTile = 256;
 constexpr int64_t kWideLayer = 512 * 512;  // in * out from which a layer counts as wide
 constexpr int64_t kTokenProbeRows = 512;
 constexpr int64_t kConditionProbeRows = 64;  // conditions are as many as a batch's rows: few
-// What a call costs beside its rows, in multiplications: 14 us, measured on two cores at 110 billion a
-// second. Small next to a wide layer's row, large next to a narrow one's.
+// What a call costs beside its rows, in multiplications: 14 us, measured on two cores at 110
+// billion a second. Small next to a wide layer's row, large next to a narrow one's.
 constexpr double kCallMultiplications = 1.6e6;
 constexpr int64_t kPackHint = 256;  // rows that a packed weight is laid out for
 
-// The CPU's packed product: private operators of LibTorch, looked up by name because they are absent or
-// refuse to run on some builds and processors (docs/dependencies.md).
+// The CPU's packed product: private operators of LibTorch, looked up by name because they are
+// absent or refuse to run on some builds and processors (docs/dependencies.md).
 struct PackedOps {
   std::optional<c10::OperatorHandle> pack;
   std::optional<c10::OperatorHandle> product;
@@ -53,14 +53,13 @@ at::Tensor Pack(const at::Tensor& weight) {
 
 at::Tensor PackedProduct(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                          Activation activation) {
-  using Signature = at::Tensor(const at::Tensor&, const at::Tensor&,
-                               const std::optional<at::Tensor>&, c10::string_view,
-                               c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
+  using Signature = at::Tensor(
+      const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&, c10::string_view,
+      c10::List<std::optional<at::Scalar>>, std::optional<c10::string_view>);
   const bool gelu = activation == Activation::kGeluTanh;
   return Packed().product->typed<Signature>().call(
       x, weight, bias.defined() ? std::optional(bias) : std::nullopt, gelu ? "gelu" : "none",
-      c10::List<std::optional<at::Scalar>>(),
-      gelu ? "tanh" : "");
+      c10::List<std::optional<at::Scalar>>(), gelu ? "tanh" : "");
 }
 
 // Runs the packed product once: only doing it shows whether this build and processor can.
@@ -71,8 +70,8 @@ bool CanPack(const Execution& execution) {
   }
   try {
     const at::Tensor x = at::ones({16, 32}, execution.dtype);
-    const at::Tensor y =
-        PackedProduct(x, Pack(at::ones({32, 32}, execution.dtype)), at::Tensor(), Activation::kNone);
+    const at::Tensor y = PackedProduct(x, Pack(at::ones({32, 32}, execution.dtype)), at::Tensor(),
+                                       Activation::kNone);
     return y.to(at::kFloat).eq(32.0).all().item<bool>();
   } catch (const c10::Error&) {
     return false;
@@ -131,9 +130,9 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, RowKind rows,
   auto [entry, is_new] = builder.tiles_.try_emplace(shape);
   if (is_new) {
     c10::InferenceMode inference;
-    entry->second =
-        ProbeRowTiles(BaseTile(in, out_, rows), {16, 32, 64, 128, 256, 512},
-                      ProbeInput(in, rows, execution_), [this](const at::Tensor& x) { return Product(x); });
+    entry->second = ProbeRowTiles(BaseTile(in, out_, rows), {16, 32, 64, 128, 256, 512},
+                                  ProbeInput(in, rows, execution_),
+                                  [this](const at::Tensor& x) { return Product(x); });
   }
   tiles_ = entry->second;
 }
@@ -156,7 +155,8 @@ at::Tensor Linear::operator()(const at::Tensor& x) const {
   for (int64_t size : SplitRows(count, tiles_, call_cost_)) {
     const int64_t filled = std::min(size, count - begin);
     at::Tensor tile = rows.narrow(0, begin, filled);
-    if (filled < size) tile = at::cat({tile, at::zeros({size - filled, rows.size(1)}, x.options())});
+    if (filled < size)
+      tile = at::cat({tile, at::zeros({size - filled, rows.size(1)}, x.options())});
     parts.push_back(Product(tile));
     begin += filled;
   }

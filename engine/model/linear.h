@@ -1,5 +1,5 @@
-// y = x W^T + b for the rows of x, in one of three ways: plain (training), on fixed row tiles (inference),
-// or on fixed row tiles with the weight packed once for the CPU's kernels.
+// y = x W^T + b for the rows of x, in one of three ways: plain (training), on fixed row tiles
+// (inference), or on fixed row tiles with the weight packed once for the CPU's kernels.
 #pragma once
 
 #include <map>
@@ -20,7 +20,8 @@ namespace ilf {
 // What the rows of a layer are; it decides the base tile (see linear.cc).
 enum class RowKind { kTokens, kConditions };
 
-// Knows the tile sizes of each layer shape of one model. Used while the model is made; not thread-safe.
+// Knows the tile sizes of each layer shape of one model. Used while the model is made; not
+// thread-safe.
 class LinearBuilder {
  public:
   explicit LinearBuilder(const Execution& execution);
@@ -65,7 +66,8 @@ class Linear {
   double call_cost_ = 0.0;      // of a tile's call beside its rows, in rows
 };
 
-// The tensors of one linear layer in the execution's device and dtype (unchanged when it is trainable).
+// The tensors of one linear layer in the execution's device and dtype (unchanged when it is
+// trainable).
 struct LinearWeights {
   at::Tensor weight;
   at::Tensor bias;

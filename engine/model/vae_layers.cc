@@ -58,13 +58,15 @@ absl::StatusOr<ResnetBlock> ResnetBlock::Load(StateDict& weights, const std::str
   ResnetBlock block;
   ILF_ASSIGN_OR_RETURN(block.norm1,
                        GroupNorm::Load(weights, prefix + ".norm1", in, groups, execution));
-  ILF_ASSIGN_OR_RETURN(block.conv1, Conv2d::Load(weights, prefix + ".conv1", in, out, 3, execution));
+  ILF_ASSIGN_OR_RETURN(block.conv1,
+                       Conv2d::Load(weights, prefix + ".conv1", in, out, 3, execution));
   ILF_ASSIGN_OR_RETURN(block.norm2,
                        GroupNorm::Load(weights, prefix + ".norm2", out, groups, execution));
-  ILF_ASSIGN_OR_RETURN(block.conv2, Conv2d::Load(weights, prefix + ".conv2", out, out, 3, execution));
+  ILF_ASSIGN_OR_RETURN(block.conv2,
+                       Conv2d::Load(weights, prefix + ".conv2", out, out, 3, execution));
   if (in != out) {
-    ILF_ASSIGN_OR_RETURN(block.shortcut, Conv2d::Load(weights, prefix + ".conv_shortcut", in, out, 1,
-                                                      execution));
+    ILF_ASSIGN_OR_RETURN(block.shortcut,
+                         Conv2d::Load(weights, prefix + ".conv_shortcut", in, out, 1, execution));
   }
   return block;
 }
@@ -76,16 +78,17 @@ at::Tensor ResnetBlock::operator()(const at::Tensor& x) const {
 
 absl::StatusOr<SpatialAttention> SpatialAttention::Load(StateDict& weights,
                                                         const std::string& prefix, int64_t channels,
-                                                        int64_t groups, const Execution& execution) {
+                                                        int64_t groups,
+                                                        const Execution& execution) {
   SpatialAttention attention;
   ILF_ASSIGN_OR_RETURN(attention.norm, GroupNorm::Load(weights, prefix + ".group_norm", channels,
                                                        groups, execution));
   const bool legacy = weights.Has(prefix + ".query.weight");
   const auto load = [&](const char* name, const char* legacy_name, at::Tensor& weight,
                         at::Tensor& bias) -> absl::Status {
-    ILF_ASSIGN_OR_RETURN(LinearWeights layer,
-                         TakeLinear(weights, prefix + (legacy ? legacy_name : name), channels,
-                                    channels, execution));
+    ILF_ASSIGN_OR_RETURN(
+        LinearWeights layer,
+        TakeLinear(weights, prefix + (legacy ? legacy_name : name), channels, channels, execution));
     weight = std::move(layer.weight);
     bias = std::move(layer.bias);
     return absl::OkStatus();

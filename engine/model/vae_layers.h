@@ -33,7 +33,8 @@ struct GroupNorm {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Two normalised 3x3 convolutions beside a shortcut (diffusers ResnetBlock2D without time embedding).
+// Two normalised 3x3 convolutions beside a shortcut (diffusers ResnetBlock2D without time
+// embedding).
 struct ResnetBlock {
   GroupNorm norm1, norm2;
   Conv2d conv1, conv2;
@@ -44,8 +45,8 @@ struct ResnetBlock {
   at::Tensor operator()(const at::Tensor& x) const;
 };
 
-// Single-head attention over all positions, beside a shortcut (diffusers Attention in the mid block). Accepts
-// the legacy names query, key, value and proj_attn.
+// Single-head attention over all positions, beside a shortcut (diffusers Attention in the mid
+// block). Accepts the legacy names query, key, value and proj_attn.
 struct SpatialAttention {
   GroupNorm norm;
   at::Tensor q_weight, q_bias, k_weight, k_bias, v_weight, v_bias, out_weight, out_bias;

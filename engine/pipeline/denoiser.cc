@@ -14,17 +14,19 @@
 namespace ilf {
 namespace {
 
-// The rows of one forward pass: first every image's own, then the null-class rows of the guided
+// The rows of one forward pass: first every image's own, then the unconditional rows of the guided
 // ones.
 struct Rows {
   std::vector<at::Tensor> latents;
   std::vector<float> timesteps;
   std::vector<int64_t> classes;
+  std::vector<PromptRows::Context> prompts;
   std::vector<int64_t> feedback;  // positions of the rows that run feedback
   std::vector<float> targets;     // and what they aim at
 };
 
-void AddRow(const Trajectory& image, int64_t class_index, Rows& rows) {
+void AddRow(const Trajectory& image, int64_t class_index, const PromptRows::Context& prompt,
+            Rows& rows) {
   const PlannedStep& step = image.next_step();
   if (step.pass == PassKind::kFeedback) {
     rows.feedback.push_back(static_cast<int64_t>(rows.latents.size()));
@@ -33,29 +35,43 @@ void AddRow(const Trajectory& image, int64_t class_index, Rows& rows) {
   rows.latents.push_back(step.c_in == 1.0 ? image.x : image.x * step.c_in);
   rows.timesteps.push_back(static_cast<float>(step.timestep));
   rows.classes.push_back(class_index);
+  rows.prompts.push_back(prompt);
+}
+
+RowConditions ConditionsOf(const Transformer& transformer, int64_t downscale, const Rows& rows,
+                           c10::Device device) {
+  if (!transformer.config().reads_text()) return at::tensor(rows.classes).to(device);
+  if (!transformer.config().micro_conditions.value_or(false)) {
+    return RowConditions(PromptRows(rows.prompts));
+  }
+  std::vector<float> sizes;
+  for (const at::Tensor& latent : rows.latents) {
+    sizes.push_back(static_cast<float>(latent.size(2) * downscale));
+    sizes.push_back(static_cast<float>(latent.size(3) * downscale));
+  }
+  return RowConditions(PromptRows(rows.prompts), at::tensor(sizes).view({-1, 2}).to(device));
 }
 
 // The model's output for every row, [rows, out_channels, h, w] float32.
 at::Tensor Forward(const Denoiser& denoiser, const Rows& rows, c10::Device device) {
   const at::Tensor latents = at::cat(rows.latents);
   const at::Tensor timesteps = at::tensor(rows.timesteps).to(device);
-  const at::Tensor classes = at::tensor(rows.classes).to(device);
-  if (rows.feedback.empty()) return (*denoiser.transformer)(latents, timesteps, classes);
+  const RowConditions conditions =
+      ConditionsOf(*denoiser.transformer, denoiser.downscale, rows, device);
+  if (rows.feedback.empty()) return (*denoiser.transformer)(latents, timesteps, conditions);
   Check(denoiser.feedback != nullptr, "a feedback pass without a feedback module");
-  const FeedbackRows feedback = {at::tensor(rows.feedback).to(device),
-                                 at::tensor(rows.targets).to(device)};
-  return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, timesteps, classes,
-                          feedback);
+  return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, timesteps, conditions,
+                          {rows.feedback, at::tensor(rows.targets).to(device)});
 }
 
 }  // namespace
 
-Trajectory StartTrajectory(StepPlan plan, const at::Tensor& noise, int64_t class_index,
+Trajectory StartTrajectory(StepPlan plan, const at::Tensor& noise, ImageCondition condition,
                            double guidance_scale) {
   Trajectory image;
   image.x = noise * plan.initial_noise_scale;
   image.plan = std::move(plan);
-  image.class_index = class_index;
+  image.condition = std::move(condition);
   image.guidance_scale = guidance_scale;
   return image;
 }
@@ -63,6 +79,12 @@ Trajectory StartTrajectory(StepPlan plan, const at::Tensor& noise, int64_t class
 int64_t Denoiser::BlocksOf(PassKind pass) const {
   const int64_t plain = transformer->config().num_layers;
   return pass == PassKind::kPlain ? plain : plain + feedback->config().extra_blocks();
+}
+
+PromptContext Denoiser::ReadPrompt(const at::Tensor& embeddings, const at::Tensor& mask) const {
+  PromptContext context = transformer->ReadPrompt(embeddings, mask);
+  if (feedback != nullptr) feedback->ReadPrompt(context);
+  return context;
 }
 
 at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
@@ -88,15 +110,16 @@ at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
 }
 
 at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  const DitConfig& config = denoiser.transformer->config();
+  const TransformerConfig& config = denoiser.transformer->config();
   Rows rows;
   std::vector<double> scales;
   for (const Trajectory* image : images) {
-    AddRow(*image, image->class_index, rows);
+    AddRow(*image, image->condition.class_index, image->condition.prompt, rows);
     scales.push_back(image->guidance_scale);
   }
   for (const Trajectory* image : images) {
-    if (image->guided()) AddRow(*image, config.num_classes, rows);
+    if (!image->guided()) continue;
+    AddRow(*image, config.num_classes, image->condition.negative_prompt, rows);
   }
   const at::Tensor output = Forward(denoiser, rows, images[0]->x.device());
   return CombineGuidance(output, config.in_channels, scales);

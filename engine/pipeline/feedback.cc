@@ -166,7 +166,8 @@ absl::StatusOr<std::vector<CalibratedPlan>> ReadFeedbackPlans(const JsonConfig& 
   return plans;
 }
 
-absl::StatusOr<Feedback> LoadFeedback(const ModelDirectory& directory, const DitConfig& backbone,
+absl::StatusOr<Feedback> LoadFeedback(const ModelDirectory& directory,
+                                      const TransformerConfig& backbone,
                                       const NoiseSchedule& schedule, const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
   ILF_RETURN_IF_ERROR(CheckBackbone(json, directory.TransformerWeights()));
@@ -186,7 +187,8 @@ absl::StatusOr<std::optional<FeedbackModule>> LoadSilentFeedback(const std::stri
                                                                  const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(path));
   if (!HasFeedback(directory)) return std::nullopt;
-  ILF_ASSIGN_OR_RETURN(const DitConfig backbone, DitConfig::FromJson(directory.transformer));
+  ILF_ASSIGN_OR_RETURN(const TransformerConfig backbone,
+                       TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config, FeedbackConfig::FromJson(json, backbone));
   ILF_ASSIGN_OR_RETURN(StateDict stored, StateDict::Load(directory.FeedbackWeights()));

@@ -9,9 +9,9 @@
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/model_directory.h"
-#include "engine/model/dit_config.h"
 #include "engine/model/execution.h"
 #include "engine/model/feedback_module.h"
+#include "engine/model/transformer_config.h"
 #include "engine/sampling/feedback_plan.h"
 #include "engine/sampling/noise_schedule.h"
 
@@ -49,7 +49,8 @@ bool HasFeedback(const ModelDirectory& directory);
 
 // INVALID_ARGUMENT names file, key and reason; also where the module was trained for another
 // backbone.
-absl::StatusOr<Feedback> LoadFeedback(const ModelDirectory& directory, const DitConfig& backbone,
+absl::StatusOr<Feedback> LoadFeedback(const ModelDirectory& directory,
+                                      const TransformerConfig& backbone,
                                       const NoiseSchedule& schedule, const Execution& execution);
 
 // The module of the model directory `path` with every scale at 0: loops that change nothing.

@@ -94,7 +94,8 @@ absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution
     const std::string name = folder.filename().string();
     ILF_ASSIGN_OR_RETURN(
         models[name],
-        Guarded([&] { return DitModel::Load(folder.string(), name, execution); }, folder.string()));
+        Guarded([&] { return DiffusionModel::Load(folder.string(), name, execution); },
+                folder.string()));
   }
   return models;
 }

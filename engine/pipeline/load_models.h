@@ -9,11 +9,11 @@
 
 #include "absl/status/statusor.h"
 #include "engine/model/execution.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 
 namespace ilf {
 
-using ModelsByName = std::map<std::string, std::shared_ptr<const DitModel>>;
+using ModelsByName = std::map<std::string, std::shared_ptr<const DiffusionModel>>;
 
 // "cpu" or "cuda:N" with a device that this machine has; INVALID_ARGUMENT otherwise.
 absl::StatusOr<c10::Device> ParseDevice(const std::string& name);

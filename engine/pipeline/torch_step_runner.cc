@@ -15,7 +15,7 @@
 #include "engine/image/codec.h"
 #include "engine/image/resize.h"
 #include "engine/pipeline/denoiser.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/guarded.h"
 #include "engine/pipeline/load_models.h"
 
@@ -27,7 +27,7 @@ constexpr int kJpegQuality = 92;
 class TorchImage final : public ImageState {
  public:
   // `feedback`: the plan that the trajectory follows, of `model`; nullptr for a plain one.
-  TorchImage(std::shared_ptr<const DitModel> model, const CalibratedPlan* feedback,
+  TorchImage(std::shared_ptr<const DiffusionModel> model, const CalibratedPlan* feedback,
              std::string batch_key, Trajectory trajectory)
       : model_(std::move(model)),
         feedback_(feedback),
@@ -52,12 +52,12 @@ class TorchImage final : public ImageState {
     return int64_t{steps} * Rows() * model_->info().blocks;
   }
 
-  const DitModel& model() const { return *model_; }
+  const DiffusionModel& model() const { return *model_; }
   Trajectory& trajectory() { return trajectory_; }
   const Trajectory& trajectory() const { return trajectory_; }
 
  private:
-  const std::shared_ptr<const DitModel> model_;
+  const std::shared_ptr<const DiffusionModel> model_;
   const CalibratedPlan* const feedback_;
   const std::string batch_key_;
   Trajectory trajectory_;
@@ -142,7 +142,7 @@ class TorchStepRunner final : public StepRunner {
     c10::InferenceMode inference;
     const auto found = models_.find(request.model);
     Check(found != models_.end(), "request for a model that is not served");
-    const std::shared_ptr<const DitModel>& model = found->second;
+    const std::shared_ptr<const DiffusionModel>& model = found->second;
     const SolverKind solver = ToSolverKind(request.solver);
     const CalibratedPlan* feedback = nullptr;
     if (request.acceleration == Acceleration::kFeedback) {
@@ -153,7 +153,7 @@ class TorchStepRunner final : public StepRunner {
                          feedback != nullptr
                              ? absl::StatusOr<StepPlan>(feedback->steps)
                              : MakeStepPlan(model->schedule(), solver, request.steps));
-    const DitConfig& config = model->transformer().config();
+    const TransformerConfig& config = model->transformer().config();
     // Drawn on the CPU and in float32 on every device: a seed means the same picture everywhere.
     const at::Generator generator =
         at::make_generator<at::CPUGeneratorImpl>(request.seed + static_cast<uint64_t>(image_index));

@@ -13,7 +13,7 @@
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/autoencoder_kl.h"
-#include "engine/model/dit_transformer.h"
+#include "engine/model/transformer.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/sampling/solver.h"
 #include "engine/training/diffusers_writer.h"
@@ -29,10 +29,10 @@ constexpr int kSheetSteps = 20;
 constexpr int64_t kSheetColumns = 8;
 constexpr int64_t kSheetClasses = 16;
 
-absl::StatusOr<DitTransformer> MakeModel(const DitConfig& config, const NamedTensors& weights,
-                                         const Execution& execution) {
+absl::StatusOr<Transformer> MakeModel(const TransformerConfig& config, const NamedTensors& weights,
+                                      const Execution& execution) {
   StateDict tensors(WithEmbedderCopies(weights, config), "transformer weights");
-  return DitTransformer::Load(config, tensors, execution);
+  return Transformer::Load(config, tensors, execution);
 }
 
 // By timestep, [timesteps]: signal sqrt(alpha_cumprod), noise sqrt(1 - alpha_cumprod), and
@@ -56,7 +56,7 @@ NoiseLevels LevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Devic
 // Weighted mean squared error of the predicted noise. Timesteps are stratified over the batch: each
 // has the uniform distribution, together they cover the schedule evenly, which lowers the variance
 // of the gradient.
-at::Tensor NoiseLoss(const DitTransformer& model, const NoiseLevels& levels, double label_dropout,
+at::Tensor NoiseLoss(const Transformer& model, const NoiseLevels& levels, double label_dropout,
                      const at::Tensor& latents, const at::Tensor& labels,
                      const at::Generator& generator) {
   const c10::Device device = latents.device();
@@ -75,12 +75,12 @@ at::Tensor NoiseLoss(const DitTransformer& model, const NoiseLevels& levels, dou
 }
 
 // Samples of every class (the first 16) from fixed noise, one class a row.
-absl::Status WriteSamples(const DitTransformer& model, const AutoencoderKl& autoencoder,
+absl::Status WriteSamples(const Transformer& model, const AutoencoderKl& autoencoder,
                           const NoiseSchedule& schedule, const BaseTrainingOptions& options,
                           const LatentData& data, const std::string& file) {
   ILF_ASSIGN_OR_RETURN(const StepPlan plan,
                        MakeStepPlan(schedule, SolverKind::kDpmSolverPp2m, kSheetSteps));
-  const DitConfig& config = model.config();
+  const TransformerConfig& config = model.config();
   const int64_t classes = std::min(config.num_classes, kSheetClasses);
   std::vector<Trajectory> images;
   for (int64_t c = 0; c < classes; ++c) {
@@ -112,7 +112,7 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
                        LoadAutoencoder(output, options.loop.device));
   ILF_ASSIGN_OR_RETURN(const LatentData data, LoadLatents(options.data, options.image_size, output,
                                                           autoencoder, options.loop.device));
-  DitConfig config = options.config;
+  TransformerConfig config = options.config;
   config.in_channels = config.out_channels = data.latents.size(1);
   config.sample_size = data.latents.size(2);
   config.num_classes = static_cast<int64_t>(data.label_names.size());
@@ -127,9 +127,8 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
   TrainingOptions loop = options.loop;
   loop.output = output + "/training/base";
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(loop.seed);
-  ParameterSet parameters(InitialDit(config, generator), loop.device);
-  ILF_ASSIGN_OR_RETURN(const DitTransformer model,
-                       MakeModel(config, parameters.weights(), execution));
+  ParameterSet parameters(InitialTransformer(config, generator), loop.device);
+  ILF_ASSIGN_OR_RETURN(const Transformer model, MakeModel(config, parameters.weights(), execution));
   absl::FPrintF(stderr, "base: %d parameters, %d tokens, %d pictures, %d classes\n",
                 parameters.size(), config.tokens(), data.labels.size(0), config.num_classes);
   const NoiseLevels levels = LevelsOf(schedule, options.snr_gamma, loop.device);
@@ -144,7 +143,7 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
                      data.labels.index_select(0, index).to(loop.device), random);
   };
   task.write = [&](int64_t step, const NamedTensors& averaged) -> absl::Status {
-    ILF_ASSIGN_OR_RETURN(const DitTransformer average, MakeModel(config, averaged, execution));
+    ILF_ASSIGN_OR_RETURN(const Transformer average, MakeModel(config, averaged, execution));
     ILF_RETURN_IF_ERROR(WriteSamples(average, autoencoder, schedule, options, data,
                                      absl::StrFormat("%s/step_%08d.png", loop.output, step)));
     return WriteDit(output, config, averaged, data.label_names, options.save_dtype);

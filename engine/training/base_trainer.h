@@ -6,7 +6,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "engine/model/dit_config.h"
+#include "engine/model/transformer_config.h"
 #include "engine/training/training_loop.h"
 
 namespace ilf {
@@ -15,7 +15,7 @@ struct BaseTrainingOptions {
   std::string data;  // image folder
   int64_t image_size = 32;
   // in_channels, out_channels, sample_size and num_classes follow from autoencoder and data.
-  DitConfig config;
+  TransformerConfig config;
   double label_dropout = 0.1;  // share of samples that learn the null class
   double snr_gamma = 5.0;      // min-SNR weighting of the loss; 0 = none
   double sheet_guidance_scale = 2.0;
@@ -23,8 +23,9 @@ struct BaseTrainingOptions {
   TrainingOptions loop;  // output is the model directory, which has its vae/ already
 };
 
-// Epsilon prediction, linear betas over 1000 timesteps (Ho et al.; Peebles & Xie). Writes `loop.output`/
-// transformer, scheduler and model_index.json; the checkpoint goes to `loop.output`/training/base.
+// Epsilon prediction, linear betas over 1000 timesteps (Ho et al.; Peebles & Xie). Writes
+// `loop.output`/ transformer, scheduler and model_index.json; the checkpoint goes to
+// `loop.output`/training/base.
 absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace ilf

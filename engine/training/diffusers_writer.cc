@@ -79,7 +79,7 @@ absl::Status WritePreviewColour(const std::string& model, const PreviewColour& c
                    {{"latent_rgb_factors", factors}, {"latent_rgb_bias", colour.bias}});
 }
 
-absl::Status WriteDit(const std::string& model, const DitConfig& config,
+absl::Status WriteDit(const std::string& model, const TransformerConfig& config,
                       const NamedTensors& weights, const std::vector<std::string>& labels,
                       at::ScalarType dtype) {
   const Json json = {{"_class_name", "DiTTransformer2DModel"},

@@ -9,13 +9,13 @@
 #include "absl/status/status.h"
 #include "engine/image/preview_colour.h"
 #include "engine/model/autoencoder_config.h"
-#include "engine/model/dit_config.h"
+#include "engine/model/transformer_config.h"
 #include "engine/training/parameter_set.h"
 
 namespace ilf {
 
-// `model`/vae: config.json and the weights in `dtype` (kFloat, kHalf, kBFloat16). `sample_size` is the side of
-// the training pictures in pixels.
+// `model`/vae: config.json and the weights in `dtype` (kFloat, kHalf, kBFloat16). `sample_size` is
+// the side of the training pictures in pixels.
 absl::Status WriteAutoencoder(const std::string& model, const AutoencoderConfig& config,
                               int64_t sample_size, const NamedTensors& weights,
                               at::ScalarType dtype);
@@ -25,7 +25,8 @@ absl::Status WritePreviewColour(const std::string& model, const PreviewColour& c
 
 // `model`/transformer, `model`/scheduler (DPM-Solver++ 2M, linear betas over 1000 timesteps) and
 // `model`/model_index.json with `labels` as id2label.
-absl::Status WriteDit(const std::string& model, const DitConfig& config, const NamedTensors& weights,
-                      const std::vector<std::string>& labels, at::ScalarType dtype);
+absl::Status WriteDit(const std::string& model, const TransformerConfig& config,
+                      const NamedTensors& weights, const std::vector<std::string>& labels,
+                      at::ScalarType dtype);
 
 }  // namespace ilf

@@ -8,7 +8,7 @@
 namespace ilf {
 namespace {
 
-at::Tensor Land(const DitTransformer& model, const NoiseSchedule& schedule,
+at::Tensor Land(const Transformer& model, const NoiseSchedule& schedule,
                 const std::vector<Trajectory*>& images, const NoisedPictures& pictures,
                 const TeacherOptions& teacher) {
   switch (teacher.target) {

@@ -35,7 +35,7 @@ namespace {
 
 // The frozen backbone, and where it comes from.
 struct Backbone {
-  DitTransformer transformer;
+  Transformer transformer;
   NoiseSchedule schedule;
   std::string sha256;
 };
@@ -43,12 +43,12 @@ struct Backbone {
 absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
                                       const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
-  ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
+  ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
+                       TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
-  ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
-                       DitTransformer::Load(config, weights, execution));
+  ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::string sha256, FileSha256(directory.TransformerWeights()));
   return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
 }
@@ -135,7 +135,7 @@ absl::StatusOr<Lesson> PrepareLesson(const FeedbackTrainingOptions& options,
 
 absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& options,
                                             const FeedbackConfig& config,
-                                            const DitConfig& backbone) {
+                                            const TransformerConfig& backbone) {
   NamedTensors weights = InitialFeedback(
       config, backbone, at::make_generator<at::CPUGeneratorImpl>(options.loop.seed));
   if (options.initial == InitialBlock::kIdentity) return weights;

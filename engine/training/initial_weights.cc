@@ -102,10 +102,19 @@ void Decoder(const AutoencoderConfig& config, Initializer& init) {
   init.Conv("decoder.conv_out", in, config.image_channels, 3);
 }
 
-void TransformerBlock(const std::string& prefix, int64_t dim, Initializer& init) {
-  init.ZeroLinear(prefix + ".norm1.linear", dim, kBlockModulations * dim);
+void Block(const std::string& prefix, const TransformerConfig& config, Initializer& init) {
+  const int64_t dim = config.dim();
   for (const char* name : {".to_q", ".to_k", ".to_v", ".to_out.0"}) {
     init.Linear(absl::StrCat(prefix, ".attn1", name), dim, dim);
+  }
+  if (config.architecture == Architecture::kDit) {
+    init.ZeroLinear(prefix + ".norm1.linear", dim, kBlockModulations * dim);
+  } else {
+    init.Normal(prefix + ".scale_shift_table", {kBlockModulations, dim}, 1.0 / std::sqrt(dim));
+    init.Linear(prefix + ".attn2.to_q", dim, dim);
+    init.Linear(prefix + ".attn2.to_k", config.cross_attention_dim, dim);
+    init.Linear(prefix + ".attn2.to_v", config.cross_attention_dim, dim);
+    init.ZeroLinear(prefix + ".attn2.to_out.0", dim, dim);
   }
   init.Linear(prefix + ".ff.net.0.proj", dim, 4 * dim);
   init.Linear(prefix + ".ff.net.2", 4 * dim, dim);
@@ -123,7 +132,7 @@ NamedTensors InitialAutoencoder(const AutoencoderConfig& config, at::Generator g
   return init.Take();
 }
 
-NamedTensors InitialDit(const DitConfig& config, at::Generator generator) {
+NamedTensors InitialTransformer(const TransformerConfig& config, at::Generator generator) {
   const int64_t dim = config.dim();
   const int64_t patch = config.patch_size;
   const int64_t pixels = config.in_channels * patch * patch;
@@ -132,30 +141,42 @@ NamedTensors InitialDit(const DitConfig& config, at::Generator generator) {
                std::sqrt(6.0 / (pixels + dim)));
   init.Zero("pos_embed.proj.bias", {dim});
 
-  const std::string embedder = "transformer_blocks.0.norm1.emb.";
+  const bool dit = config.architecture == Architecture::kDit;
+  const std::string embedder = dit ? "transformer_blocks.0.norm1.emb." : "adaln_single.emb.";
   init.Normal(embedder + "timestep_embedder.linear_1.weight", {dim, kTimestepDim}, kEmbeddingStd);
   init.Zero(embedder + "timestep_embedder.linear_1.bias", {dim});
   init.Normal(embedder + "timestep_embedder.linear_2.weight", {dim, dim}, kEmbeddingStd);
   init.Zero(embedder + "timestep_embedder.linear_2.bias", {dim});
-  init.Normal(embedder + "class_embedder.embedding_table.weight", {config.num_classes + 1, dim},
-              kEmbeddingStd);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    TransformerBlock(absl::StrCat("transformer_blocks.", i), dim, init);
+  if (dit) {
+    init.Normal(embedder + "class_embedder.embedding_table.weight", {config.num_classes + 1, dim},
+                kEmbeddingStd);
+  } else {
+    init.Normal("adaln_single.linear.weight", {kBlockModulations * dim, dim}, kEmbeddingStd);
+    init.Zero("adaln_single.linear.bias", {kBlockModulations * dim});
+    init.Normal("scale_shift_table", {2, dim}, 1.0 / std::sqrt(dim));
   }
-  init.ZeroLinear("proj_out_1", dim, 2 * dim);
-  init.ZeroLinear("proj_out_2", dim, patch * patch * config.out_channels);
+  if (config.caption_channels > 0) {
+    init.Linear("caption_projection.linear_1", config.caption_channels, dim);
+    init.Linear("caption_projection.linear_2", dim, dim);
+  }
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    Block(absl::StrCat("transformer_blocks.", i), config, init);
+  }
+  if (dit) init.ZeroLinear("proj_out_1", dim, 2 * dim);
+  init.ZeroLinear(dit ? "proj_out_2" : "proj_out", dim, patch * patch * config.out_channels);
   return init.Take();
 }
 
-NamedTensors InitialFeedback(const FeedbackConfig& config, const DitConfig& backbone,
+NamedTensors InitialFeedback(const FeedbackConfig& config, const TransformerConfig& backbone,
                              at::Generator generator) {
   Initializer init(std::move(generator));
-  TransformerBlock("block", backbone.dim(), init);
+  Block("block", backbone, init);
   init.Zero("scales", {config.inner.end - config.inner.begin});
   return init.Take();
 }
 
-NamedTensors WithEmbedderCopies(const NamedTensors& weights, const DitConfig& config) {
+NamedTensors WithEmbedderCopies(const NamedTensors& weights, const TransformerConfig& config) {
+  if (config.architecture != Architecture::kDit) return weights;
   const std::string first = "transformer_blocks.0.norm1.emb.";
   NamedTensors all = weights;
   for (const auto& [name, tensor] : weights) {

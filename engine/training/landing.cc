@@ -14,7 +14,7 @@ namespace {
 
 // The teacher's guided output at `timestep` of each image's x: a plan whose only update is x' =
 // eps.
-at::Tensor OutputAt(const DitTransformer& teacher, std::vector<Trajectory> images,
+at::Tensor OutputAt(const Transformer& teacher, std::vector<Trajectory> images,
                     const std::vector<double>& timesteps) {
   for (size_t i = 0; i < images.size(); ++i) {
     PlannedStep read;
@@ -58,7 +58,7 @@ StepPlan SolvePlan(const NoiseSchedule& schedule, double from, double to, int su
 
 // Where the teacher ends from each image's x after SolvePlan(now, ends[i]). Images at different
 // steps may take different numbers of passes.
-std::vector<Trajectory> Solve(const DitTransformer& teacher, const NoiseSchedule& schedule,
+std::vector<Trajectory> Solve(const Transformer& teacher, const NoiseSchedule& schedule,
                               absl::Span<Trajectory* const> images, const std::vector<double>& ends,
                               int substeps) {
   std::vector<Trajectory> solved;
@@ -84,7 +84,7 @@ std::vector<double> Targets(absl::Span<Trajectory* const> images) {
 
 }  // namespace
 
-at::Tensor LandWithRenoisedTeacher(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithRenoisedTeacher(const Transformer& teacher, const NoiseSchedule& schedule,
                                    absl::Span<Trajectory* const> images, const at::Tensor& clean,
                                    const at::Tensor& noise) {
   at::NoGradGuard no_grad;
@@ -100,7 +100,7 @@ at::Tensor LandWithRenoisedTeacher(const DitTransformer& teacher, const NoiseSch
   return UpdateWith(images, OutputAt(teacher, std::move(at_target), targets));
 }
 
-at::Tensor LandWithTeacherOnTrajectory(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithTeacherOnTrajectory(const Transformer& teacher, const NoiseSchedule& schedule,
                                        absl::Span<Trajectory* const> images, int substeps) {
   at::NoGradGuard no_grad;
   const std::vector<double> targets = Targets(images);
@@ -108,7 +108,7 @@ at::Tensor LandWithTeacherOnTrajectory(const DitTransformer& teacher, const Nois
       images, OutputAt(teacher, Solve(teacher, schedule, images, targets, substeps), targets));
 }
 
-at::Tensor LandWithTeacherSolve(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithTeacherSolve(const Transformer& teacher, const NoiseSchedule& schedule,
                                 absl::Span<Trajectory* const> images, int substeps) {
   at::NoGradGuard no_grad;
   std::vector<double> ends;

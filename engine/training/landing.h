@@ -30,17 +30,17 @@ enum class LandingTarget {
 // own guidance.
 
 // clean [images, channels, h, w]: the image of each x; noise: the noise in each x.
-at::Tensor LandWithRenoisedTeacher(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithRenoisedTeacher(const Transformer& teacher, const NoiseSchedule& schedule,
                                    absl::Span<Trajectory* const> images, const at::Tensor& clean,
                                    const at::Tensor& noise);
 
 // The teacher takes `substeps` first-order steps, even in log SNR, to the target timestep.
-at::Tensor LandWithTeacherOnTrajectory(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithTeacherOnTrajectory(const Transformer& teacher, const NoiseSchedule& schedule,
                                        absl::Span<Trajectory* const> images, int substeps);
 
 // The teacher takes `substeps` steps of DPM-Solver++ 2M, even in log SNR, to where the next step
 // starts.
-at::Tensor LandWithTeacherSolve(const DitTransformer& teacher, const NoiseSchedule& schedule,
+at::Tensor LandWithTeacherSolve(const Transformer& teacher, const NoiseSchedule& schedule,
                                 absl::Span<Trajectory* const> images, int substeps);
 
 }  // namespace ilf

@@ -108,7 +108,7 @@ Reference Reference::Images(int64_t begin, int64_t count) const {
   return part;
 }
 
-at::Tensor NoiseOf(const DitConfig& config, uint64_t first_seed, int64_t count) {
+at::Tensor NoiseOf(const TransformerConfig& config, uint64_t first_seed, int64_t count) {
   std::vector<at::Tensor> noise;
   for (int64_t i = 0; i < count; ++i) {
     const at::Generator generator =
@@ -146,7 +146,7 @@ double Rmse(const at::Tensor& a, const at::Tensor& b) {
   return std::sqrt((a.to(at::kDouble) - b.to(at::kDouble)).square().mean().item<double>());
 }
 
-Reference UnsolvedReference(const DitConfig& config, const ReferenceOptions& options) {
+Reference UnsolvedReference(const TransformerConfig& config, const ReferenceOptions& options) {
   Reference reference;
   for (int64_t i = 0; i < options.images; ++i) {
     reference.classes.push_back(i % config.num_classes);

@@ -44,7 +44,7 @@ struct Reference {
 };
 
 // The images before they are solved: states holds their noise alone, and timesteps nothing.
-Reference UnsolvedReference(const DitConfig& config, const ReferenceOptions& options);
+Reference UnsolvedReference(const TransformerConfig& config, const ReferenceOptions& options);
 
 // Solves with DPM-Solver++ 2M and plain passes from the first of `timesteps`, which fall, to the
 // end. Kept in `file`: images that are there already, solved by the same options from the same
@@ -67,7 +67,7 @@ at::Tensor LatentsOf(const std::vector<Trajectory>& images);
 
 // The noise of `count` images whose seeds begin at `first_seed`, [count, channels, h, w] float32 on
 // the CPU.
-at::Tensor NoiseOf(const DitConfig& config, uint64_t first_seed, int64_t count);
+at::Tensor NoiseOf(const TransformerConfig& config, uint64_t first_seed, int64_t count);
 
 // Root of the mean squared difference.
 double Rmse(const at::Tensor& a, const at::Tensor& b);

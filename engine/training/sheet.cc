@@ -8,7 +8,7 @@
 #include "engine/image/codec.h"
 #include "engine/image/resize.h"
 #include "engine/image/sample_sheet.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 
 namespace ilf {
 namespace {

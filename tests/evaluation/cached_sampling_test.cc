@@ -23,7 +23,7 @@ class CachedSamplingTest : public ::testing::Test {
     return RunPlan({&model_}, schedule_, {.steps = kSteps}, images_, {}).value();
   }
 
-  const DitTransformer model_ = SmallDit();
+  const Transformer model_ = SmallDit();
   const NoiseSchedule schedule_ =
       NoiseSchedule::Create(DefaultConfigOf(SolverKind::kDpmSolverPp2m)).value();
   const Reference images_ =

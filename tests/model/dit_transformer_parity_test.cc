@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "engine/model/dit_transformer.h"
+#include "engine/model/transformer.h"
 #include "tests/testing/fixture.h"
 
 namespace ilf {
@@ -16,11 +16,11 @@ constexpr double kBfloat16Factor = 1.2;  // our error against diffusers' own in 
 class DitTransformerParityTest : public testing::TestWithParam<std::string> {
  protected:
   at::Tensor Run(const Execution& execution) {
-    const DitConfig config =
-        ValueOrDie(DitConfig::FromJson(ValueOrDie(JsonConfig::Load(directory_ + "config.json"))));
+    const TransformerConfig config = ValueOrDie(
+        TransformerConfig::FromJson(ValueOrDie(JsonConfig::Load(directory_ + "config.json"))));
     StateDict weights =
         ValueOrDie(StateDict::Load(directory_ + "diffusion_pytorch_model.safetensors"));
-    const DitTransformer model = ValueOrDie(DitTransformer::Load(config, weights, execution));
+    const Transformer model = ValueOrDie(Transformer::Load(config, weights, execution));
     return model(expected_["latents"], expected_["timesteps"], expected_["classes"].to(at::kLong));
   }
 

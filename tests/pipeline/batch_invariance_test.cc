@@ -16,9 +16,9 @@
 #include <gtest/gtest.h>
 
 #include "engine/checkpoint/state_dict.h"
-#include "engine/model/dit_transformer.h"
+#include "engine/model/transformer.h"
 #include "engine/pipeline/denoiser.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/sampling/feedback_plan.h"
 #include "engine/sampling/solver.h"
 #include "engine/training/initial_weights.h"
@@ -62,7 +62,7 @@ StepPlan PlanOf(const Subject& subject, const Order& order) {
 }
 
 Trajectory Start(const Subject& subject, const Order& order) {
-  const DitConfig& config = subject.denoiser.transformer->config();
+  const TransformerConfig& config = subject.denoiser.transformer->config();
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(order.seed);
   return StartTrajectory(
       PlanOf(subject, order),
@@ -122,16 +122,16 @@ class BatchInvarianceTest : public ::testing::TestWithParam<at::ScalarType> {
   }
 };
 
-std::shared_ptr<const DitModel> LoadShippedModel(const Execution& execution) {
+std::shared_ptr<const DiffusionModel> LoadShippedModel(const Execution& execution) {
   at::set_num_threads(1);
-  absl::StatusOr<std::shared_ptr<const DitModel>> model =
-      DitModel::Load(ILF_SOURCE_DIR "/models/fashion-dit", "fashion-dit", execution);
+  absl::StatusOr<std::shared_ptr<const DiffusionModel>> model =
+      DiffusionModel::Load(ILF_SOURCE_DIR "/models/fashion-dit", "fashion-dit", execution);
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *std::move(model) : nullptr;
 }
 
 // A module whose weights are all random, around the middle of the backbone.
-FeedbackModule RandomModule(const DitConfig& backbone, const Execution& execution) {
+FeedbackModule RandomModule(const TransformerConfig& backbone, const Execution& execution) {
   FeedbackConfig config;
   config.inner = {backbone.num_layers / 2,
                   std::min(backbone.num_layers / 2 + 4, backbone.num_layers)};
@@ -146,18 +146,18 @@ FeedbackModule RandomModule(const DitConfig& backbone, const Execution& executio
 // A backbone with a random module.
 class Accelerated {
  public:
-  Accelerated(const DitTransformer& transformer, const Execution& execution)
+  Accelerated(const Transformer& transformer, const Execution& execution)
       : transformer_(transformer), module_(RandomModule(transformer.config(), execution)) {}
 
   Denoiser denoiser() const { return {&transformer_, &module_}; }
 
  private:
-  const DitTransformer& transformer_;
+  const Transformer& transformer_;
   const FeedbackModule module_;
 };
 
 TEST_P(BatchInvarianceTest, ShippedModelPaintsTheSameBitsAloneAndInAnyMixture) {
-  const std::shared_ptr<const DitModel> model = LoadShippedModel(With(true));
+  const std::shared_ptr<const DiffusionModel> model = LoadShippedModel(With(true));
   ASSERT_NE(model, nullptr);
   const Accelerated accelerated(model->transformer(), With(true));
   EXPECT_EQ(CountChanged({accelerated.denoiser(), &model->schedule()}, 40, 1), 0);
@@ -165,23 +165,23 @@ TEST_P(BatchInvarianceTest, ShippedModelPaintsTheSameBitsAloneAndInAnyMixture) {
 
 // One block as wide as the published models', with weights that are all random (a fresh model's are
 // zero in places, which would hide differences).
-DitTransformer WideBlock(const Execution& execution) {
+Transformer WideBlock(const Execution& execution) {
   at::set_num_threads(2);
-  DitConfig config;
+  TransformerConfig config;
   config.num_layers = 1;
   config.sample_size = 8;
   config.num_classes = 10;
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/3);
-  NamedTensors weights = InitialDit(config, generator);
+  NamedTensors weights = InitialTransformer(config, generator);
   for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.05;
   StateDict tensors(weights, "random weights");
-  absl::StatusOr<DitTransformer> model = DitTransformer::Load(config, tensors, execution);
+  absl::StatusOr<Transformer> model = Transformer::Load(config, tensors, execution);
   EXPECT_TRUE(model.ok()) << model.status();
   return *std::move(model);
 }
 
 TEST_P(BatchInvarianceTest, WideBlockPaintsTheSameBitsAloneAndInAnyMixture) {
-  const DitTransformer model = WideBlock(With(true));
+  const Transformer model = WideBlock(With(true));
   const NoiseSchedule schedule = *NoiseSchedule::Create({});
   const Accelerated accelerated(model, With(true));
   EXPECT_EQ(CountChanged({accelerated.denoiser(), &schedule}, 10, 2), 0);
@@ -189,7 +189,7 @@ TEST_P(BatchInvarianceTest, WideBlockPaintsTheSameBitsAloneAndInAnyMixture) {
 
 // The negative control: without tiles the same test finds pictures that changed, so it can fail.
 TEST_P(BatchInvarianceTest, WideBlockChangesBitsWithoutTiles) {
-  const DitTransformer model = WideBlock(With(false));
+  const Transformer model = WideBlock(With(false));
   const NoiseSchedule schedule = *NoiseSchedule::Create({});
   const Accelerated accelerated(model, With(false));
   EXPECT_GT(CountChanged({accelerated.denoiser(), &schedule}, 10, 2), 0);
@@ -200,7 +200,7 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, BatchInvarianceTest, ::testing::Values(at::kFlo
 
 // In bfloat16 the shipped model's narrow layers round most differences away; float32 shows them.
 TEST(BatchInvarianceControlTest, ShippedModelChangesBitsWithoutTiles) {
-  const std::shared_ptr<const DitModel> model = LoadShippedModel({.batch_invariant = false});
+  const std::shared_ptr<const DiffusionModel> model = LoadShippedModel({.batch_invariant = false});
   ASSERT_NE(model, nullptr);
   const Accelerated accelerated(model->transformer(), {.batch_invariant = false});
   EXPECT_GT(CountChanged({accelerated.denoiser(), &model->schedule()}, 20, 1), 0);

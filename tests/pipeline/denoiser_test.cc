@@ -20,8 +20,8 @@ namespace {
 
 constexpr int64_t kClasses = 3;
 
-DitTransformer SmallModel(bool learned_sigma = false) {
-  DitConfig config;
+Transformer SmallModel(bool learned_sigma = false) {
+  TransformerConfig config;
   config.num_attention_heads = 2;
   config.attention_head_dim = 8;
   config.num_layers = 2;
@@ -29,10 +29,10 @@ DitTransformer SmallModel(bool learned_sigma = false) {
   config.num_classes = kClasses;
   if (learned_sigma) config.out_channels = 8;
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/5);
-  NamedTensors weights = InitialDit(config, generator);
+  NamedTensors weights = InitialTransformer(config, generator);
   for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.2;
   StateDict tensors(WithEmbedderCopies(weights, config), "random weights");
-  return DitTransformer::Load(config, tensors, {}).value();
+  return Transformer::Load(config, tensors, {}).value();
 }
 
 class DenoiserTest : public ::testing::Test {
@@ -43,7 +43,7 @@ class DenoiserTest : public ::testing::Test {
                            at::randn({1, 4, 4, 4}, generator), class_index, guidance_scale);
   }
 
-  at::Tensor Step(const DitTransformer& model, Trajectory image) {
+  at::Tensor Step(const Transformer& model, Trajectory image) {
     Trajectory* const only = &image;
     StepTogether({&model}, {&only, 1});
     return image.x;
@@ -51,7 +51,7 @@ class DenoiserTest : public ::testing::Test {
 
   c10::InferenceMode inference_;
   const NoiseSchedule schedule_ = NoiseSchedule::Create({}).value();
-  const DitTransformer model_ = SmallModel();
+  const Transformer model_ = SmallModel();
 };
 
 TEST_F(DenoiserTest, GuidanceTowardsTheNullClassItselfChangesNothing) {

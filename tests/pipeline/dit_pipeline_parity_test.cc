@@ -15,7 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "engine/image/codec.h"
 #include "engine/pipeline/denoiser.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/torch_step_runner.h"
 #include "engine/sampling/solver.h"
 #include "tests/testing/fixture.h"
@@ -52,19 +52,19 @@ std::vector<FixtureRun> ReadRuns(const Fixture& fixture) {
 }
 
 // [1, channels, side, side], as the runner draws it.
-at::Tensor DrawNoise(const DitConfig& config, int64_t seed) {
+at::Tensor DrawNoise(const TransformerConfig& config, int64_t seed) {
   return at::randn({1, config.in_channels, config.sample_size, config.sample_size},
                    at::make_generator<at::CPUGeneratorImpl>(static_cast<uint64_t>(seed)));
 }
 
 class DitPipelineParityTest : public testing::TestWithParam<std::string> {
  protected:
-  std::shared_ptr<const DitModel> Load(const Execution& execution) const {
-    return ValueOrDie(DitModel::Load(directory_, GetParam(), execution));
+  std::shared_ptr<const DiffusionModel> Load(const Execution& execution) const {
+    return ValueOrDie(DiffusionModel::Load(directory_, GetParam(), execution));
   }
 
   // Takes all images of a run together from their seeds to their latents.
-  at::Tensor Sample(const DitModel& model, const FixtureRun& run) const {
+  at::Tensor Sample(const DiffusionModel& model, const FixtureRun& run) const {
     const SolverKind solver = ToSolverKind(model.info().default_solver);
     std::vector<Trajectory> trajectories;
     for (const int64_t seed : run.seeds) {

@@ -9,7 +9,7 @@
 #include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/torch_step_runner.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/initial_weights.h"
@@ -31,7 +31,7 @@ class FeedbackServingTest : public ::testing::Test {
     fs::create_directories(root_);
     fs::copy(ILF_SOURCE_DIR "/models/fashion-dit", root_ + "/fashion-dit",
              fs::copy_options::recursive);
-    const auto model = DitModel::Load(root_ + "/fashion-dit", "fashion-dit", {});
+    const auto model = DiffusionModel::Load(root_ + "/fashion-dit", "fashion-dit", {});
     ASSERT_TRUE(model.ok()) << model.status();
     FeedbackConfig config;
     config.inner = {12, 16};

@@ -78,7 +78,7 @@ TEST_F(FeedbackPlansTest, CountsThePapersPlan) {
                                            "feedback_steps": [2, 3, 4, 5],
                                            "feedback_in_history": false, "equivalent_steps": 20}]})",
                                                 "feedback/config.json");
-  const DitConfig backbone;
+  const TransformerConfig backbone;
   const FeedbackConfig config = FeedbackConfig::FromJson(json, backbone).value();
   const std::vector<CalibratedPlan> plans = ReadFeedbackPlans(json, schedule_).value();
   int64_t blocks = 0;
@@ -130,8 +130,8 @@ class LoadFeedbackTest : public ::testing::Test {
     std::ofstream(directory_.FeedbackConfigFile())
         << R"({"first_inner_block": 1, "inner_blocks": 2, "backbone_sha256": ")" << hash
         << R"(", "plans": [)" << kPlan << "}]}";
-    const DitConfig config = ValueOrDie(
-        DitConfig::FromJson(ValueOrDie(JsonConfig::Load(root_ + "/transformer/config.json"))));
+    const TransformerConfig config = ValueOrDie(TransformerConfig::FromJson(
+        ValueOrDie(JsonConfig::Load(root_ + "/transformer/config.json"))));
     return LoadFeedback(directory_, config,
                         NoiseSchedule::Create(DefaultConfigOf(SolverKind::kDpmSolverPp2m)).value(),
                         {});

@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/checkpoint/state_dict.h"
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
 #include "tests/training/small_dataset.h"
@@ -58,14 +58,14 @@ class FeedbackTrainerTest : public ::testing::Test {
     return measures;
   }
 
-  std::shared_ptr<const DitModel> Load() {
-    const auto loaded = DitModel::Load(model_, "small", {});
+  std::shared_ptr<const DiffusionModel> Load() {
+    const auto loaded = DiffusionModel::Load(model_, "small", {});
     EXPECT_TRUE(loaded.ok()) << loaded.status();
     return loaded.value_or(nullptr);
   }
 
   // RMSE of plain steps at the plan's timesteps: of latents, or of what the model decodes them to.
-  double PlainError(const DitModel& model, bool pictures = false) {
+  double PlainError(const DiffusionModel& model, bool pictures = false) {
     const std::atomic<bool> stop{false};
     const Denoiser plain = {&model.transformer()};
     const Reference reference =

@@ -32,7 +32,7 @@ class ReferenceTest : public ::testing::Test {
   at::NoGradGuard no_grad_;
   const std::string file_ = TestPath("safetensors");
   const std::atomic<bool> stop_{false};
-  const DitTransformer model_ = SmallDit();
+  const Transformer model_ = SmallDit();
   const Denoiser denoiser_ = {&model_};
   const NoiseSchedule schedule_ =
       NoiseSchedule::Create(DefaultConfigOf(SolverKind::kDpmSolverPp2m)).value();

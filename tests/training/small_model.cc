@@ -18,15 +18,15 @@ constexpr uint64_t kSeed = 21;
 
 NamedTensors SmallWeights() {
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(kSeed);
-  NamedTensors weights = InitialDit(SmallDitConfig(), generator);
+  NamedTensors weights = InitialTransformer(SmallDitConfig(), generator);
   for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.08;
   return weights;
 }
 
 }  // namespace
 
-DitConfig SmallDitConfig() {
-  DitConfig config;
+TransformerConfig SmallDitConfig() {
+  TransformerConfig config;
   config.num_attention_heads = 2;
   config.attention_head_dim = 8;
   config.num_layers = 4;
@@ -35,9 +35,9 @@ DitConfig SmallDitConfig() {
   return config;
 }
 
-DitTransformer SmallDit(const Execution& execution) {
+Transformer SmallDit(const Execution& execution) {
   StateDict tensors(WithEmbedderCopies(SmallWeights(), SmallDitConfig()), "random weights");
-  return DitTransformer::Load(SmallDitConfig(), tensors, execution).value();
+  return Transformer::Load(SmallDitConfig(), tensors, execution).value();
 }
 
 std::string SmallModelDirectory(const std::string& name) {

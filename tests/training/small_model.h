@@ -3,15 +3,15 @@
 
 #include <string>
 
-#include "engine/model/dit_transformer.h"
+#include "engine/model/transformer.h"
 #include "engine/sampling/noise_schedule.h"
 
 namespace ilf {
 
-DitConfig SmallDitConfig();
+TransformerConfig SmallDitConfig();
 
 // The transformer alone: 4 blocks, 3 classes, latents of 4x4x4.
-DitTransformer SmallDit(const Execution& execution = {});
+Transformer SmallDit(const Execution& execution = {});
 
 // The same with an untrained autoencoder for pictures of 8x8, written to a fresh folder of the
 // running test; returns its path.

@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 #include "engine/training/base_trainer.h"
 #include "engine/training/vae_trainer.h"
 #include "tests/training/small_dataset.h"
@@ -45,7 +45,8 @@ TEST(TrainersTest, WriteAModelDirectoryThatLoads) {
   base.loop = ShortLoop(model);
   ASSERT_TRUE(TrainBase(base, stop).ok());
 
-  const absl::StatusOr<std::shared_ptr<const DitModel>> loaded = DitModel::Load(model, "trained", {});
+  const absl::StatusOr<std::shared_ptr<const DiffusionModel>> loaded =
+      DiffusionModel::Load(model, "trained", {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ((*loaded)->info().labels.size(), 2u);
   EXPECT_EQ((*loaded)->info().default_size.width, 16);

@@ -1,15 +1,18 @@
-// One transformer block with adaptive layer norm (adaLN-Zero).
+// One transformer block: self-attention, cross-attention to the prompt in a model that reads text,
+// and a feed-forward, under adaptive layer norm (adaLN-Zero, adaLN-single).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
 #include "engine/checkpoint/state_dict.h"
+#include "engine/model/attention.h"
 #include "engine/model/linear.h"
+#include "engine/model/transformer_config.h"
 
 namespace ilf {
 
@@ -23,41 +26,29 @@ inline constexpr int64_t kBlockModulations = 6;
 // modulation [rows, 6 * dim], in the order of the fields.
 BlockModulation SplitModulation(const at::Tensor& modulation);
 
-// Multi-head self-attention. x [rows, tokens, dim] -> the same shape.
-class SelfAttention {
- public:
-  static absl::StatusOr<SelfAttention> Load(StateDict& weights, const std::string& prefix,
-                                            int64_t heads, int64_t head_dim,
-                                            LinearBuilder& builder);
-  at::Tensor operator()(const at::Tensor& x) const;
-
- private:
-  int64_t heads_ = 0;
-  bool in_parts_ = false;    // see Execution::differentiable
-  std::vector<Linear> qkv_;  // one merged layer, or q, k and v while training
-  Linear out_;
-};
-
-struct DitBlockConfig {
-  int64_t heads = 0;
-  int64_t head_dim = 0;
-  double feed_forward_norm_eps = 1e-5;
-};
-
-class DitBlock {
+class TransformerBlock {
  public:
   // `prefix` is "transformer_blocks.N".
-  static absl::StatusOr<DitBlock> Load(StateDict& weights, const std::string& prefix,
-                                       const DitBlockConfig& config, LinearBuilder& builder);
+  static absl::StatusOr<TransformerBlock> Load(StateDict& weights, const std::string& prefix,
+                                               const TransformerConfig& config,
+                                               LinearBuilder& builder);
 
   // x [rows, tokens, dim] float32 -> the same. Thread-safe. The residual stream stays in float32
   // whatever the execution's dtype: in bfloat16 every block's sum would lose half of its digits.
-  at::Tensor operator()(const at::Tensor& x, const BlockModulation& modulation) const;
+  // Cross-attention reads `prompts` at `place`; a DiT has none.
+  at::Tensor operator()(const at::Tensor& x, const BlockModulation& modulation,
+                        const PromptRows& prompts, int64_t place) const;
+
+  // What its cross-attention reads of a prompt's tokens [prompts, tokens, dim]. Only of a block
+  // that has one.
+  KeyValue ProjectPrompt(const at::Tensor& tokens) const;
 
  private:
   at::ScalarType dtype_ = at::kFloat;  // of the products
+  double attention_norm_eps_ = 1e-6;
   double feed_forward_norm_eps_ = 1e-5;
   SelfAttention attention_;
+  std::optional<CrossAttention> cross_attention_;
   Linear feed_forward_in_;  // with GELU
   Linear feed_forward_out_;
 };

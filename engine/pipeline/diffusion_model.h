@@ -11,8 +11,8 @@
 #include "engine/api/model_info.h"
 #include "engine/image/preview_colour.h"
 #include "engine/model/autoencoder_kl.h"
-#include "engine/model/dit_transformer.h"
 #include "engine/model/execution.h"
+#include "engine/model/transformer.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
@@ -21,20 +21,23 @@
 namespace ilf {
 
 // Const after Load and thread-safe; the workers of a device share one.
-class DitModel {
+class DiffusionModel {
  public:
   // Loads the model directory `path` under the name `name`. An error is one line that names file
   // and reason.
-  static absl::StatusOr<std::shared_ptr<const DitModel>> Load(const std::string& path,
-                                                              const std::string& name,
-                                                              const Execution& execution);
+  static absl::StatusOr<std::shared_ptr<const DiffusionModel>> Load(const std::string& path,
+                                                                    const std::string& name,
+                                                                    const Execution& execution);
 
   const ModelInfo& info() const { return info_; }
   const Execution& execution() const { return execution_; }
-  const DitTransformer& transformer() const { return transformer_; }
+  const Transformer& transformer() const { return transformer_; }
   const AutoencoderKl& autoencoder() const { return autoencoder_; }
   const NoiseSchedule& schedule() const { return schedule_; }
-  Denoiser denoiser() const { return {&transformer_, feedback_ ? &feedback_->module : nullptr}; }
+  Denoiser denoiser() const {
+    return {&transformer_, feedback_ ? &feedback_->module : nullptr,
+            autoencoder_.config().downscale()};
+  }
   // Empty without a feedback module.
   std::vector<CalibratedPlan> feedback_plans() const {
     return feedback_ ? feedback_->plans : std::vector<CalibratedPlan>();
@@ -44,11 +47,11 @@ class DitModel {
   const PreviewColour& preview_colour() const { return preview_colour_; }
 
  private:
-  DitModel(const Execution& execution, DitTransformer transformer, AutoencoderKl autoencoder,
-           NoiseSchedule schedule);
+  DiffusionModel(const Execution& execution, Transformer transformer, AutoencoderKl autoencoder,
+                 NoiseSchedule schedule);
 
   Execution execution_;
-  DitTransformer transformer_;
+  Transformer transformer_;
   AutoencoderKl autoencoder_;
   NoiseSchedule schedule_;
   std::optional<Feedback> feedback_;

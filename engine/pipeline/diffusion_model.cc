@@ -1,4 +1,4 @@
-#include "engine/pipeline/dit_model.h"
+#include "engine/pipeline/diffusion_model.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -26,8 +26,8 @@ constexpr double kDefaultGuidanceScale = 4.0;  // diffusers' DiTPipeline
 constexpr double kMaxGuidanceScale = 30.0;     // what a request may ask for, too
 constexpr int kFittedImages = 8;
 
-absl::Status CheckThatPartsFit(const ModelDirectory& directory, const DitConfig& transformer,
-                               const AutoencoderConfig& vae) {
+absl::Status CheckThatPartsFit(const ModelDirectory& directory,
+                               const TransformerConfig& transformer, const AutoencoderConfig& vae) {
   const auto wrong = [&](absl::string_view what) {
     return absl::InvalidArgumentError(absl::StrCat(directory.path, ": ", what));
   };
@@ -93,7 +93,7 @@ absl::Status ReadDefaults(const std::string& path, ModelInfo& info) {
 }
 
 ModelInfo DescribeModel(const std::string& name, const ModelDirectory& directory,
-                        const DitConfig& transformer, const AutoencoderConfig& vae,
+                        const TransformerConfig& transformer, const AutoencoderConfig& vae,
                         const Execution& execution) {
   ModelInfo info;
   info.name = name;
@@ -130,8 +130,8 @@ std::vector<FeedbackPlanInfo> DescribePlans(const Feedback& feedback, const Deno
 
 }  // namespace
 
-const CalibratedPlan* DitModel::FindFeedbackPlan(int steps, SolverKind solver,
-                                                 double guidance_scale) const {
+const CalibratedPlan* DiffusionModel::FindFeedbackPlan(int steps, SolverKind solver,
+                                                       double guidance_scale) const {
   return feedback_ ? FindPlan(feedback_->plans, steps, solver, guidance_scale) : nullptr;
 }
 
@@ -161,12 +161,12 @@ RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent
   return ToRgbImage(autoencoder.DecodeScaled(latent)[0]);
 }
 
-absl::StatusOr<std::shared_ptr<const DitModel>> DitModel::Load(const std::string& path,
-                                                               const std::string& name,
-                                                               const Execution& execution) {
+absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
+    const std::string& path, const std::string& name, const Execution& execution) {
   c10::InferenceMode inference;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(path));
-  ILF_ASSIGN_OR_RETURN(const DitConfig config, DitConfig::FromJson(directory.transformer));
+  ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
+                       TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const AutoencoderConfig vae_config,
                        AutoencoderConfig::FromJson(directory.vae));
   ILF_RETURN_IF_ERROR(CheckThatPartsFit(directory, config, vae_config));
@@ -178,14 +178,13 @@ absl::StatusOr<std::shared_ptr<const DitModel>> DitModel::Load(const std::string
   }
 
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
-  ILF_ASSIGN_OR_RETURN(DitTransformer transformer,
-                       DitTransformer::Load(config, weights, execution));
+  ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(StateDict vae_weights, StateDict::Load(directory.VaeWeights()));
   ILF_ASSIGN_OR_RETURN(AutoencoderKl autoencoder,
                        AutoencoderKl::Load(vae_config, vae_weights, execution));
 
-  std::shared_ptr<DitModel> model(new DitModel(execution, std::move(transformer),
-                                               std::move(autoencoder), *std::move(schedule)));
+  std::shared_ptr<DiffusionModel> model(new DiffusionModel(
+      execution, std::move(transformer), std::move(autoencoder), *std::move(schedule)));
   ILF_ASSIGN_OR_RETURN(model->preview_colour_,
                        FindPreviewColour(path, model->autoencoder_, execution, config.sample_size));
   model->info_ = DescribeModel(name, directory, config, vae_config, execution);
@@ -206,8 +205,8 @@ absl::StatusOr<std::shared_ptr<const DitModel>> DitModel::Load(const std::string
   return model;
 }
 
-DitModel::DitModel(const Execution& execution, DitTransformer transformer,
-                   AutoencoderKl autoencoder, NoiseSchedule schedule)
+DiffusionModel::DiffusionModel(const Execution& execution, Transformer transformer,
+                               AutoencoderKl autoencoder, NoiseSchedule schedule)
     : execution_(execution),
       transformer_(std::move(transformer)),
       autoencoder_(std::move(autoencoder)),
