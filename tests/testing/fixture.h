@@ -40,6 +40,8 @@ class Fixture {
     return ValueOrDie(tensors_.Take(name, ValueOrDie(tensors_.Shape(name))));
   }
 
+  bool Has(const std::string& name) const { return tensors_.Has(name); }
+
   bool HasMetadata(const std::string& key) const { return file_->metadata().contains(key); }
 
   std::string Text(const std::string& key) const { return file_->metadata().at(key); }
