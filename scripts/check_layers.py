@@ -73,6 +73,8 @@ LIBRARIES = {
     "spdlog": ["server", "engine/runtime", "engine/training", "tools", "benchmarks"],
     "chafa.h": ["client"],
     "CLI": ["server", "client", "tools", "benchmarks"],
+    "sentencepiece_processor.h": ["engine/text"],
+    "unicode": ["engine/text"],  # ICU
     "opencv2": ["engine/image", "client", "tests"],
 }
 TORCH = {"torch", "ATen", "c10"}

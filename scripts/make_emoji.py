@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Turns Debian's Noto colour emoji and Unicode's English names of them into captioned image folders.
 
-    scripts/make_emoji.py OUTPUT [--side 64] [--holdout 0.05]
+    scripts/make_emoji.py OUTPUT [--side 64] [--holdout 0.05] [--vocabulary 1500]
 
 writes OUTPUT/train and OUTPUT/held_out (Hugging Face "imagefolder" layout): square PNGs on white, and
 metadata.jsonl with, for each picture, its "text" (the ways to caption it: the name, the name with its
 keywords, the keywords with the name), "name", "emoji" and "group". Sequences that the font draws with
 the same pixels are one picture.
+
+OUTPUT/tokenizer gets a SentencePiece vocabulary (unigram, T5's special tokens) trained on the captions of
+the training set, lower-cased as PixArt's prompts are.
 
 Held out is a share of the combinations of a person with a skin tone or a gender, each with all its
 captions, chosen by a hash of its name: the person and the skin tone are in the training set, never
@@ -21,6 +24,7 @@ import pathlib
 import sys
 import xml.etree.ElementTree as ElementTree
 
+import sentencepiece
 import uharfbuzz
 from fontTools.ttLib import TTFont
 from PIL import Image
@@ -147,16 +151,32 @@ def write(folder, entries):
     print(f"{folder}: {len(entries)} pictures, {sum(len(e['text']) for e in entries)} captions")
 
 
+def write_tokenizer(folder, entries, vocabulary):
+    folder.mkdir(parents=True, exist_ok=True)
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text.lower() for entry in entries for text in entry["text"]]),
+        model_prefix=str(folder / "spiece"), model_type="unigram", vocab_size=vocabulary, num_threads=1,
+        character_coverage=1.0, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, pad_piece="<pad>", minloglevel=1)
+    (folder / "spiece.vocab").unlink()
+    config = {"tokenizer_class": "T5Tokenizer", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
+              "extra_ids": 0, "legacy": True, "model_max_length": 300}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+    print(f"{folder}: {vocabulary} pieces")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("--side", type=int, default=64, help="pixels of a picture's side")
     parser.add_argument("--holdout", type=float, default=0.05, help="share of the combinations held out")
+    parser.add_argument("--vocabulary", type=int, default=1500, help="pieces of the tokenizer")
     arguments = parser.parse_args()
     entries = collect(EmojiFont(FONT), arguments.side)
     held_out = [e for e in entries if is_held_out(e["name"], arguments.holdout)]
-    write(arguments.output / "train", [e for e in entries if not is_held_out(e["name"], arguments.holdout)])
+    trained = [e for e in entries if not is_held_out(e["name"], arguments.holdout)]
+    write(arguments.output / "train", trained)
     write(arguments.output / "held_out", held_out)
+    write_tokenizer(arguments.output / "tokenizer", trained, arguments.vocabulary)
     return 0
 
 

@@ -35,7 +35,7 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(options.device));
   ILF_ASSIGN_OR_RETURN(const Execution execution, ChooseExecution(device, options.dtype, true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
-                       DiffusionModel::Load(options.model, "model", execution));
+                       DiffusionModel::Load(options.model, "model", {execution}));
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));

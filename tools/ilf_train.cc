@@ -1,4 +1,5 @@
 // ilf-train: trains the models that ilf-server serves.
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
@@ -16,6 +17,7 @@
 #include "engine/pipeline/load_models.h"
 #include "engine/training/base_trainer.h"
 #include "engine/training/feedback_trainer.h"
+#include "engine/training/text_base_trainer.h"
 #include "engine/training/vae_trainer.h"
 #include "tools/plan_command.h"
 
@@ -137,6 +139,26 @@ void AddBaseFlags(CLI::App& app, ilf::BaseTrainingOptions& options) {
       ->capture_default_str();
 }
 
+void AddTextFlags(CLI::App& app, ilf::TextBaseTrainingOptions& options) {
+  CLI::Option* tokenizer = app.add_option(
+      "--tokenizer", options.tokenizer,
+      "Directory with spiece.model: trains a text-conditional PixArt and its T5 text "
+      "encoder on the captions (\"text\") of the image folder, in place of a DiT");
+  app.add_option("--text_layers", options.text_encoder.num_layers, "Layers of the text encoder")
+      ->check(CLI::Range(1, 100))
+      ->needs(tokenizer)
+      ->capture_default_str();
+  app.add_option("--text_dim", options.text_encoder.d_model, "Width of the text encoder")
+      ->check(CLI::Range(8, 16384))
+      ->needs(tokenizer)
+      ->capture_default_str();
+  app.add_option("--text_heads", options.text_encoder.num_heads,
+                 "Attention heads of the text encoder")
+      ->check(CLI::Range(1, 256))
+      ->needs(tokenizer)
+      ->capture_default_str();
+}
+
 void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
   app.add_option("--plans", options.plans,
                  "Plans and inner blocks: a feedback/config.json, or what `ilf-train plan` writes")
@@ -213,11 +235,18 @@ int Run(int argc, char** argv) {
   CLI::App* vae_command = app.add_subcommand("vae", "An AutoencoderKL, from an image folder");
   AddCommonFlags(*vae_command, flags)->required();
   AddVaeFlags(*vae_command, vae);
-  ilf::BaseTrainingOptions base;
+  ilf::TextBaseTrainingOptions text;
+  text.text_encoder.d_model = 128;
+  text.text_encoder.num_layers = 4;
+  text.text_encoder.num_heads = 4;
+  ilf::BaseTrainingOptions& base = text.base;
   CLI::App* base_command = app.add_subcommand(
-      "base", "A class-conditional DiT, in the latent space of the model's vae/");
+      "base",
+      "A class-conditional DiT, or with --tokenizer a text-conditional PixArt, in the latent space "
+      "of the model's vae/");
   AddCommonFlags(*base_command, flags)->required();
   AddBaseFlags(*base_command, base);
+  AddTextFlags(*base_command, text);
   ilf::FeedbackTrainingOptions feedback;
   CLI::App* feedback_command = app.add_subcommand(
       "feedback", "A feedback module (Inner Loop Feedback) for the model directory");
@@ -266,7 +295,11 @@ int Run(int argc, char** argv) {
   base.loop = flags.loop;
   base.data = flags.data;
   base.save_dtype = DtypeNamed(flags.save_dtype);
-  return Report(ilf::TrainBase(base, stop_requested));
+  if (text.tokenizer.empty()) return Report(ilf::TrainBase(base, stop_requested));
+  text.text_encoder.d_kv =
+      std::max<int64_t>(1, text.text_encoder.d_model / text.text_encoder.num_heads);
+  text.text_encoder.d_ff = 4 * text.text_encoder.d_model;
+  return Report(ilf::TrainTextBase(text, stop_requested));
 }
 
 }  // namespace

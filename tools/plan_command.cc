@@ -90,7 +90,7 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   ILF_ASSIGN_OR_RETURN(const Execution execution,
                        ChooseExecution(device, command.dtype, /*batch_invariant=*/true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
-                       DiffusionModel::Load(command.model, "model", execution));
+                       DiffusionModel::Load(command.model, "model", {execution}));
   const NoiseSchedule& schedule = model->schedule();
   const Denoiser denoiser = {&model->transformer()};
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,

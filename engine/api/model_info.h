@@ -17,6 +17,13 @@ struct ImageSize {
   int height = 0;  // pixels
 };
 
+// Sides in pixels that a model makes pictures with.
+struct SizeRange {
+  int min_side = 0;
+  int max_side = 0;
+  int multiple = 1;  // that both sides are of
+};
+
 // A step plan with Inner Loop Feedback that a model's module was trained for.
 struct FeedbackPlanInfo {
   int steps = 0;
@@ -42,7 +49,8 @@ struct ModelInfo {
   std::vector<std::string> labels;  // by class index; a label may list synonyms, separated by ','
 
   ImageSize default_size;
-  std::vector<ImageSize> sizes;  // every size it can make
+  std::vector<ImageSize> sizes;         // every size it can make, but for those of size_range
+  std::optional<SizeRange> size_range;  // any size within it
 
   int default_steps = 0;
   int max_steps = 0;  // length of the noise schedule

@@ -11,6 +11,7 @@ namespace ilf {
 namespace {
 
 constexpr char kWeights[] = "diffusion_pytorch_model.safetensors";
+constexpr char kTextEncoder[] = "text_encoder";
 constexpr char kPickle[] = "diffusion_pytorch_model.bin";
 
 absl::Status CheckWeights(const std::string& weights) {
@@ -49,6 +50,12 @@ std::string ModelDirectory::TransformerWeights() const {
 
 std::string ModelDirectory::VaeWeights() const { return absl::StrCat(path, "/vae/", kWeights); }
 
+std::string ModelDirectory::TextEncoderFolder() const {
+  return absl::StrCat(path, "/", kTextEncoder);
+}
+
+std::string ModelDirectory::TokenizerFolder() const { return absl::StrCat(path, "/tokenizer"); }
+
 std::string ModelDirectory::FeedbackConfigFile() const {
   return absl::StrCat(path, "/feedback/config.json");
 }
@@ -69,6 +76,10 @@ absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
   ILF_ASSIGN_OR_RETURN(model.vae, JsonConfig::Load(path + "/vae/config.json"));
   ILF_ASSIGN_OR_RETURN(model.scheduler,
                        JsonConfig::Load(path + "/scheduler/scheduler_config.json"));
+  if (model.model_index.Has(kTextEncoder)) {
+    ILF_ASSIGN_OR_RETURN(model.text_encoder,
+                         JsonConfig::Load(model.TextEncoderFolder() + "/config.json"));
+  }
   ILF_ASSIGN_OR_RETURN(model.labels, ReadLabels(model.model_index));
   ILF_RETURN_IF_ERROR(CheckWeights(model.TransformerWeights()));
   ILF_RETURN_IF_ERROR(CheckWeights(model.VaeWeights()));

@@ -1,6 +1,7 @@
 // A model on disk in diffusers' directory layout.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,14 @@ struct ModelDirectory {
   JsonConfig transformer;
   JsonConfig vae;
   JsonConfig scheduler;
+  std::optional<JsonConfig> text_encoder;  // of a model that reads text
   std::vector<std::string> labels;  // class names by index; empty for a model without classes
 
   std::string TransformerWeights() const;
   std::string VaeWeights() const;
+  // Of a model that reads text. The weights may be in several files: StateDict::LoadFolder.
+  std::string TextEncoderFolder() const;
+  std::string TokenizerFolder() const;
   // Of Inner Loop Feedback; not every model has them.
   std::string FeedbackConfigFile() const;
   std::string FeedbackWeights() const;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -13,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "c10/core/ScalarType.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/safetensors.h"
 
 namespace ilf {
@@ -35,8 +38,7 @@ at::Tensor MakeTensor(const std::shared_ptr<const SafetensorsFile>& file, const 
   if (data.empty()) return at::empty(entry.shape, type);
   auto* const bytes = const_cast<uint8_t*>(data.data());
   if (reinterpret_cast<uintptr_t>(bytes) % c10::elementSize(type) == 0) {
-    return at::from_blob(
-        bytes, entry.shape, [file](void*) {}, type);
+    return at::from_blob(bytes, entry.shape, [file](void*) {}, type);
   }
   at::Tensor copy = at::empty(entry.shape, type);
   std::copy(data.begin(), data.end(), static_cast<uint8_t*>(copy.mutable_data_ptr()));
@@ -55,6 +57,46 @@ absl::StatusOr<StateDict> StateDict::Load(const std::string& path) {
     dict.items_.emplace(name, std::move(item));
   }
   return dict;
+}
+
+absl::StatusOr<StateDict> StateDict::LoadFolder(const std::string& folder,
+                                                const std::string& name) {
+  const std::string whole = absl::StrCat(folder, "/", name, ".safetensors");
+  const std::string index = whole + ".index.json";
+  std::error_code error;
+  if (std::filesystem::exists(whole, error) || !std::filesystem::exists(index, error)) {
+    return Load(whole);
+  }
+  const auto wrong = [&](absl::string_view what) {
+    return absl::InvalidArgumentError(absl::StrCat(index, ": ", what));
+  };
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(index));
+  using ShardByTensor = std::map<std::string, std::string>;
+  ILF_ASSIGN_OR_RETURN(const ShardByTensor shard_of, json.GetStringMap("weight_map"));
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
+  StateDict all(index);
+  for (const std::string& shard : shards) {
+    if (shard.find('/') != std::string::npos) {
+      return wrong(absl::StrCat("shard '", shard, "' must be a file of the same folder"));
+    }
+    ILF_ASSIGN_OR_RETURN(StateDict part, Load(absl::StrCat(folder, "/", shard)));
+    for (auto& [tensor, item] : part.items_) {
+      const auto found = shard_of.find(tensor);
+      if (found == shard_of.end() || found->second != shard) {
+        return wrong(
+            absl::StrCat("does not place tensor '", tensor, "' in ", shard, ", which holds it"));
+      }
+      all.items_.emplace(tensor, std::move(item));
+    }
+  }
+  for (const auto& [tensor, shard] : shard_of) {
+    if (!all.Has(tensor)) {
+      return wrong(
+          absl::StrCat("places tensor '", tensor, "' in ", shard, ", which does not hold it"));
+    }
+  }
+  return all;
 }
 
 StateDict::StateDict(std::map<std::string, at::Tensor> tensors, std::string origin)

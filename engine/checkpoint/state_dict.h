@@ -21,6 +21,11 @@ class StateDict {
   // be loaded fail only when they are taken.
   static absl::StatusOr<StateDict> Load(const std::string& path);
 
+  // Opens `folder`/`name`.safetensors, or where that is absent the shards that
+  // `folder`/`name`.safetensors.index.json lists. INVALID_ARGUMENT or NOT_FOUND names the index or
+  // shard: one that is missing, a tensor that is not in its shard, or in none of the index.
+  static absl::StatusOr<StateDict> LoadFolder(const std::string& folder, const std::string& name);
+
   // Weights that are in memory already; `origin` stands for the file's name in errors.
   StateDict(std::map<std::string, at::Tensor> tensors, std::string origin);
 

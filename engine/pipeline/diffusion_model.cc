@@ -8,6 +8,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <c10/core/InferenceMode.h>
 
 #include "absl/strings/str_cat.h"
@@ -22,9 +23,12 @@ namespace {
 
 constexpr int kDefaultDdimSteps = 50;
 constexpr int kDefaultMultistepSteps = 20;
-constexpr double kDefaultGuidanceScale = 4.0;  // diffusers' DiTPipeline
-constexpr double kMaxGuidanceScale = 30.0;     // what a request may ask for, too
+constexpr double kDefaultDitGuidanceScale = 4.0;     // diffusers' DiTPipeline
+constexpr double kDefaultPixArtGuidanceScale = 4.5;  // and its PixArt pipelines
+constexpr char kAlphaPipeline[] = "PixArtAlphaPipeline";
+constexpr double kMaxGuidanceScale = 30.0;  // what a request may ask for, too
 constexpr int kFittedImages = 8;
+constexpr int64_t kBinnedDownscale = 8;
 
 absl::Status CheckThatPartsFit(const ModelDirectory& directory,
                                const TransformerConfig& transformer, const AutoencoderConfig& vae) {
@@ -35,7 +39,7 @@ absl::Status CheckThatPartsFit(const ModelDirectory& directory,
     return wrong(absl::StrCat("transformer/config.json has in_channels ", transformer.in_channels,
                               " and vae/config.json has latent_channels ", vae.latent_channels));
   }
-  if (!directory.labels.empty() &&
+  if (!transformer.reads_text() && !directory.labels.empty() &&
       static_cast<int64_t>(directory.labels.size()) != transformer.num_classes) {
     return wrong(absl::StrCat("model_index.json names ", directory.labels.size(),
                               " classes and transformer/config.json has num_embeds_ada_norm ",
@@ -65,12 +69,25 @@ absl::StatusOr<PreviewColour> FindPreviewColour(const std::string& path,
   return FitPreviewColour(at::cat(latents), at::cat(images));
 }
 
+// The tables are of pictures 8 times as large as their latents.
+absl::Span<const ResolutionBin> BinsOf(const TransformerConfig& transformer,
+                                       const AutoencoderConfig& vae) {
+  if (!transformer.reads_text() || vae.downscale() != kBinnedDownscale) return {};
+  return ResolutionBinsOf(transformer.sample_size);
+}
+
+// Any size whose bin is not far: up to twice the side that the model was made for.
+SizeRange BinnedSizes(int default_side, int downscale) {
+  return {.min_side = default_side / 4, .max_side = 2 * default_side, .multiple = downscale};
+}
+
 // Number of steps and guidance scale that suit the model: generation_config.json where there is
 // one.
 absl::Status ReadDefaults(const std::string& path, ModelInfo& info) {
   info.default_steps =
       info.default_solver == Solver::kDdim ? kDefaultDdimSteps : kDefaultMultistepSteps;
-  info.default_guidance_scale = kDefaultGuidanceScale;
+  info.default_guidance_scale =
+      info.accepts_prompt ? kDefaultPixArtGuidanceScale : kDefaultDitGuidanceScale;
   const std::string file = path + "/generation_config.json";
   if (std::filesystem::exists(file)) {
     ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(file));
@@ -97,16 +114,26 @@ ModelInfo DescribeModel(const std::string& name, const ModelDirectory& directory
                         const Execution& execution) {
   ModelInfo info;
   info.name = name;
-  info.architecture = "DiT";
   info.dtype = execution.dtype == at::kBFloat16 ? "bfloat16" : "float32";
-  info.accepts_labels = true;
-  info.labels = directory.labels;
-  for (int64_t i = static_cast<int64_t>(info.labels.size()); i < transformer.num_classes; ++i) {
-    info.labels.push_back(absl::StrCat(i));
-  }
+  info.accepts_prompt = transformer.reads_text();
+  info.accepts_labels = !info.accepts_prompt;
   const int side = static_cast<int>(transformer.sample_size * vae.downscale());
   info.default_size = {side, side};
   info.sizes = {info.default_size};
+  if (info.accepts_labels) {
+    info.architecture = "DiT";
+    info.labels = directory.labels;
+    for (int64_t i = static_cast<int64_t>(info.labels.size()); i < transformer.num_classes; ++i) {
+      info.labels.push_back(absl::StrCat(i));
+    }
+  } else {
+    const absl::StatusOr<std::string> pipeline = directory.model_index.GetString("_class_name", "");
+    info.architecture =
+        pipeline.ok() && *pipeline == kAlphaPipeline ? "PixArt-alpha" : "PixArt-Sigma";
+    if (!BinsOf(transformer, vae).empty()) {
+      info.size_range = BinnedSizes(side, static_cast<int>(vae.downscale()));
+    }
+  }
   info.blocks = static_cast<int>(transformer.num_layers);
   return info;
 }
@@ -157,13 +184,41 @@ RgbImage ToRgbImage(const at::Tensor& picture) {
   return image;
 }
 
-RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent) {
-  return ToRgbImage(autoencoder.DecodeScaled(latent)[0]);
+at::Tensor ResizeAndCrop(const at::Tensor& picture, int64_t height, int64_t width) {
+  if (picture.size(2) == height && picture.size(3) == width) return picture;
+  const double scale = std::max(static_cast<double>(height) / picture.size(2),
+                                static_cast<double>(width) / picture.size(3));
+  // Rounded down as diffusers does, but never below what is asked for: there one pixel that
+  // rounding takes away ends in a picture of one row.
+  const auto scaled = [&](int64_t side, int64_t least) {
+    return std::max(least, static_cast<int64_t>(static_cast<double>(side) * scale));
+  };
+  const at::Tensor resized = at::upsample_bilinear2d(
+      picture.to(at::kFloat), {scaled(picture.size(2), height), scaled(picture.size(3), width)},
+      /*align_corners=*/false);
+  return resized.narrow(2, (resized.size(2) - height) / 2, height)
+      .narrow(3, (resized.size(3) - width) / 2, width);
+}
+
+RgbImage DecodeLatent(const AutoencoderKl& autoencoder, const at::Tensor& latent, int height,
+                      int width) {
+  return ToRgbImage(ResizeAndCrop(autoencoder.DecodeScaled(latent), height, width)[0]);
+}
+
+LatentSize DiffusionModel::LatentSizeOf(int height, int width) const {
+  if (!bins_.empty()) {
+    const ResolutionBin& bin = ClosestBin(bins_, height, width);
+    height = bin.height;
+    width = bin.width;
+  }
+  const int64_t downscale = autoencoder_.config().downscale();
+  return {height / downscale, width / downscale};
 }
 
 absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
-    const std::string& path, const std::string& name, const Execution& execution) {
+    const std::string& path, const std::string& name, const LoadOptions& options) {
   c10::InferenceMode inference;
+  const Execution& execution = options.execution;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(path));
   ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
                        TransformerConfig::FromJson(directory.transformer));
@@ -177,7 +232,8 @@ absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
         absl::StrCat(directory.scheduler.origin(), ": ", schedule.status().message()));
   }
 
-  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
+  ILF_ASSIGN_OR_RETURN(StateDict weights,
+                       StateDict::LoadFolder(path + "/transformer", "diffusion_pytorch_model"));
   ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(StateDict vae_weights, StateDict::Load(directory.VaeWeights()));
   ILF_ASSIGN_OR_RETURN(AutoencoderKl autoencoder,
@@ -187,6 +243,11 @@ absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
       execution, std::move(transformer), std::move(autoencoder), *std::move(schedule)));
   ILF_ASSIGN_OR_RETURN(model->preview_colour_,
                        FindPreviewColour(path, model->autoencoder_, execution, config.sample_size));
+  if (config.reads_text()) {
+    ILF_ASSIGN_OR_RETURN(model->prompt_reader_, PromptReader::Load(directory, config, execution,
+                                                                   options.prompt_cache_bytes));
+    model->bins_ = BinsOf(config, vae_config);
+  }
   model->info_ = DescribeModel(name, directory, config, vae_config, execution);
   model->info_.default_solver = ToSolver(scheduler.default_solver);
   model->info_.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m};

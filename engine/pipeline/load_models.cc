@@ -87,15 +87,14 @@ absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string&
   return execution;
 }
 
-absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution& execution) {
+absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const LoadOptions& options) {
   ILF_ASSIGN_OR_RETURN(const std::vector<fs::path> folders, FindModels(root));
   ModelsByName models;
   for (const fs::path& folder : folders) {
     const std::string name = folder.filename().string();
     ILF_ASSIGN_OR_RETURN(
-        models[name],
-        Guarded([&] { return DiffusionModel::Load(folder.string(), name, execution); },
-                folder.string()));
+        models[name], Guarded([&] { return DiffusionModel::Load(folder.string(), name, options); },
+                              folder.string()));
   }
   return models;
 }

@@ -28,6 +28,6 @@ absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string&
 
 // Every folder of `root` that holds a model_index.json, by folder name; NOT_FOUND when there is
 // none. An error, also one that LibTorch throws, is one line that names file or folder and reason.
-absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const Execution& execution);
+absl::StatusOr<ModelsByName> LoadModels(const std::string& root, const LoadOptions& options);
 
 }  // namespace ilf

@@ -18,9 +18,9 @@ absl::StatusOr<PreviewColour> ReadPreviewColour(const std::string& file, int64_t
   ILF_ASSIGN_OR_RETURN(const std::vector<double> factors, json.GetDoubleList("latent_rgb_factors"));
   ILF_ASSIGN_OR_RETURN(const std::vector<double> bias, json.GetDoubleList("latent_rgb_bias"));
   if (static_cast<int64_t>(factors.size()) != 3 * latent_channels || bias.size() != 3) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        file, ": latent_rgb_factors must hold 3 numbers for each of the ", latent_channels,
-        " latent channels, and latent_rgb_bias 3"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(file, ": latent_rgb_factors must hold 3 numbers for each of the ",
+                     latent_channels, " latent channels, and latent_rgb_bias 3"));
   }
   PreviewColour colour;
   colour.weights.resize(latent_channels);

@@ -26,12 +26,17 @@ constexpr int kJpegQuality = 92;
 
 class TorchImage final : public ImageState {
  public:
-  // `feedback`: the plan that the trajectory follows, of `model`; nullptr for a plain one.
-  TorchImage(std::shared_ptr<const DiffusionModel> model, const CalibratedPlan* feedback,
-             std::string batch_key, Trajectory trajectory)
-      : model_(std::move(model)),
-        feedback_(feedback),
-        batch_key_(std::move(batch_key)),
+  struct Parts {
+    std::shared_ptr<const DiffusionModel> model;
+    const CalibratedPlan* feedback = nullptr;  // that the trajectory follows; null: a plain plan
+    int height = 0, width = 0;                 // of the picture, in pixels
+    PromptTokens prompt, negative_prompt;      // of a model that reads text
+  };
+
+  TorchImage(Parts parts, Trajectory trajectory)
+      : parts_(std::move(parts)),
+        batch_key_(absl::StrCat(parts_.model->info().name, "/", trajectory.x.size(2), "x",
+                                trajectory.x.size(3))),
         trajectory_(std::move(trajectory)) {}
 
   const std::string& BatchKey() const override { return batch_key_; }
@@ -44,21 +49,24 @@ class TorchImage final : public ImageState {
     return feeds_back ? Rows() : 0;
   }
   int FeedbackSteps() const override {
-    return feedback_ == nullptr ? 0 : feedback_->plan.feedback.size();
+    return parts_.feedback == nullptr ? 0 : parts_.feedback->plan.feedback.size();
   }
   int64_t BlockEvaluations() const override { return trajectory_.block_evaluations; }
   int64_t PlainBlockEvaluations() const override {
-    const int steps = feedback_ == nullptr ? Steps() : feedback_->equivalent_steps;
-    return int64_t{steps} * Rows() * model_->info().blocks;
+    const int steps = parts_.feedback == nullptr ? Steps() : parts_.feedback->equivalent_steps;
+    return int64_t{steps} * Rows() * model().info().blocks;
   }
 
-  const DiffusionModel& model() const { return *model_; }
+  const DiffusionModel& model() const { return *parts_.model; }
+  const Parts& parts() const { return parts_; }
+  bool NeedsPrompt() const {
+    return model().prompt_reader() != nullptr && trajectory_.condition.prompt == nullptr;
+  }
   Trajectory& trajectory() { return trajectory_; }
   const Trajectory& trajectory() const { return trajectory_; }
 
  private:
-  const std::shared_ptr<const DiffusionModel> model_;
-  const CalibratedPlan* const feedback_;
+  const Parts parts_;
   const std::string batch_key_;
   Trajectory trajectory_;
 };
@@ -81,8 +89,11 @@ RgbView ViewOf(const RgbImage& image) { return {image.width, image.height, image
 
 class TorchStepRunner final : public StepRunner {
  public:
-  TorchStepRunner(c10::Device device, int threads, ModelsByName models)
-      : device_(device), threads_(threads), models_(std::move(models)) {}
+  TorchStepRunner(c10::Device device, const TorchRunnerOptions& options, ModelsByName models)
+      : device_(device),
+        threads_(options.threads_per_runner),
+        observer_(options.observer),
+        models_(std::move(models)) {}
 
   void PrepareThread() override { at::set_num_threads(threads_); }
 
@@ -94,6 +105,7 @@ class TorchStepRunner final : public StepRunner {
   absl::Status Run(absl::Span<ImageState* const> images) override {
     return Guarded([&]() -> absl::Status {
       c10::InferenceMode inference;
+      ReadPrompts(images);
       std::vector<Trajectory*> trajectories;
       for (ImageState* image : images) {
         trajectories.push_back(&static_cast<TorchImage*>(image)->trajectory());
@@ -131,7 +143,8 @@ class TorchStepRunner final : public StepRunner {
       c10::InferenceMode inference;
       const TorchImage& torch_image = AsTorch(image);
       const RgbImage rgb =
-          DecodeLatent(torch_image.model().autoencoder(), torch_image.trajectory().x);
+          DecodeLatent(torch_image.model().autoencoder(), torch_image.trajectory().x,
+                       torch_image.parts().height, torch_image.parts().width);
       return Encode(ViewOf(rgb), format);
     });
   }
@@ -153,23 +166,56 @@ class TorchStepRunner final : public StepRunner {
                          feedback != nullptr
                              ? absl::StatusOr<StepPlan>(feedback->steps)
                              : MakeStepPlan(model->schedule(), solver, request.steps));
-    const TransformerConfig& config = model->transformer().config();
+    const LatentSize latent = model->LatentSizeOf(request.height, request.width);
     // Drawn on the CPU and in float32 on every device: a seed means the same picture everywhere.
     const at::Generator generator =
         at::make_generator<at::CPUGeneratorImpl>(request.seed + static_cast<uint64_t>(image_index));
     const at::Tensor noise =
-        at::randn({1, config.in_channels, config.sample_size, config.sample_size}, generator)
+        at::randn({1, model->transformer().config().in_channels, latent.height, latent.width},
+                  generator)
             .to(device_);
-    std::string key = absl::StrCat(request.model, "/", config.sample_size, "x", config.sample_size);
+    TorchImage::Parts parts = {model, feedback, request.height, request.width, {}, {}};
+    ImageCondition condition;
+    if (const auto* text = std::get_if<TextCondition>(&request.condition)) {
+      Check(model->prompt_reader() != nullptr, "a prompt for a model that reads none");
+      ILF_ASSIGN_OR_RETURN(parts.prompt, model->prompt_reader()->Tokenize(text->prompt));
+      ILF_ASSIGN_OR_RETURN(parts.negative_prompt,
+                           model->prompt_reader()->Tokenize(text->negative_prompt));
+    } else {
+      condition = std::get<ClassCondition>(request.condition).class_index;
+    }
     return std::make_unique<TorchImage>(
-        model, feedback, std::move(key),
-        StartTrajectory(std::move(plan), noise,
-                        std::get<ClassCondition>(request.condition).class_index,
-                        request.guidance_scale));
+        std::move(parts),
+        StartTrajectory(std::move(plan), noise, condition, request.guidance_scale));
+  }
+
+  // Those of images that take their first step, together in one pass of the text encoder.
+  void ReadPrompts(absl::Span<ImageState* const> images) const {
+    std::vector<TorchImage*> waiting;
+    std::vector<PromptTokens> prompts;
+    for (ImageState* state : images) {
+      TorchImage* image = static_cast<TorchImage*>(state);
+      if (!image->NeedsPrompt()) continue;
+      waiting.push_back(image);
+      prompts.push_back(image->parts().prompt);
+      if (image->trajectory().guided()) prompts.push_back(image->parts().negative_prompt);
+    }
+    if (waiting.empty()) return;
+    const DiffusionModel& model = waiting[0]->model();
+    const std::vector<PromptRows::Context> contexts =
+        model.prompt_reader()->Read(prompts, model.denoiser(), [&](bool hit) {
+          if (observer_ != nullptr) observer_->PromptRead(model.info().name, hit);
+        });
+    auto context = contexts.begin();
+    for (TorchImage* image : waiting) {
+      image->trajectory().condition.prompt = *context++;
+      if (image->trajectory().guided()) image->trajectory().condition.negative_prompt = *context++;
+    }
   }
 
   const c10::Device device_;
   const int threads_;
+  Observer* const observer_;
   const ModelsByName models_;
 };
 
@@ -186,10 +232,10 @@ absl::StatusOr<TorchRunners> MakeTorchRunners(const TorchRunnerOptions& options)
     if (is_new) {
       ILF_ASSIGN_OR_RETURN(const Execution execution,
                            ChooseExecution(device, options.dtype, options.batch_invariant));
-      ILF_ASSIGN_OR_RETURN(entry->second, LoadModels(options.model_root, execution));
+      ILF_ASSIGN_OR_RETURN(entry->second,
+                           LoadModels(options.model_root, {execution, options.prompt_cache_bytes}));
     }
-    result.runners.push_back(
-        std::make_unique<TorchStepRunner>(device, options.threads_per_runner, entry->second));
+    result.runners.push_back(std::make_unique<TorchStepRunner>(device, options, entry->second));
   }
   Check(!by_device.empty(), "no devices");
   for (const auto& [name, model] : by_device.begin()->second)

@@ -30,6 +30,8 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CreateEngineOptions& 
   runner_options.devices = options.devices;
   runner_options.threads_per_runner = ThreadsPerWorker(options);
   runner_options.dtype = options.dtype;
+  runner_options.prompt_cache_bytes = options.prompt_cache_bytes;
+  runner_options.observer = observer;
   ILF_ASSIGN_OR_RETURN(TorchRunners torch, MakeTorchRunners(runner_options));
 
   EngineParts parts;

@@ -1,6 +1,7 @@
 // Puts an engine together: loads the models, makes a worker for each device, starts them.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,7 @@ struct CreateEngineOptions {
   std::vector<std::string> devices = {"cpu"};  // one worker each: "cpu" or "cuda:N"
   int threads_per_worker = 0;                  // of CPU workers; 0 = cores / CPU workers
   std::string dtype = "auto";                  // "auto", "float32" or "bfloat16"
+  int64_t prompt_cache_bytes = int64_t{256} << 20;  // of each model that reads text, on each device
   int finisher_threads = 1;                    // decode and encode what the workers have finished
   EngineOptions engine;
 };

@@ -20,6 +20,7 @@
 #include "engine/training/image_folder.h"
 #include "engine/training/initial_weights.h"
 #include "engine/training/latent_cache.h"
+#include "engine/training/noise_loss.h"
 #include "engine/training/sheet.h"
 
 namespace ilf {
@@ -33,45 +34,6 @@ absl::StatusOr<Transformer> MakeModel(const TransformerConfig& config, const Nam
                                       const Execution& execution) {
   StateDict tensors(WithEmbedderCopies(weights, config), "transformer weights");
   return Transformer::Load(config, tensors, execution);
-}
-
-// By timestep, [timesteps]: signal sqrt(alpha_cumprod), noise sqrt(1 - alpha_cumprod), and
-// weight: of a timestep's squared error, min(SNR, gamma) / SNR (Hang et al., "Efficient Diffusion
-// Training via Min-SNR Weighting Strategy", for epsilon prediction); 1 throughout when gamma is 0.
-struct NoiseLevels {
-  at::Tensor signal, noise, weight;
-};
-
-NoiseLevels LevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Device device) {
-  std::vector<double> alphas;
-  for (int t = 0; t < schedule.num_train_timesteps(); ++t)
-    alphas.push_back(schedule.AlphaCumprod(t));
-  const at::Tensor alpha = at::tensor(alphas, at::kDouble);
-  const at::Tensor snr = alpha / (1.0 - alpha);
-  const at::Tensor weight = snr_gamma > 0 ? snr.clamp_max(snr_gamma) / snr : at::ones_like(snr);
-  const auto place = [&](const at::Tensor& levels) { return levels.to(device, at::kFloat); };
-  return {place(alpha.sqrt()), place((1.0 - alpha).sqrt()), place(weight)};
-}
-
-// Weighted mean squared error of the predicted noise. Timesteps are stratified over the batch: each
-// has the uniform distribution, together they cover the schedule evenly, which lowers the variance
-// of the gradient.
-at::Tensor NoiseLoss(const Transformer& model, const NoiseLevels& levels, double label_dropout,
-                     const at::Tensor& latents, const at::Tensor& labels,
-                     const at::Generator& generator) {
-  const c10::Device device = latents.device();
-  const int64_t count = latents.size(0);
-  const int64_t timesteps = levels.signal.size(0);
-  const at::Tensor u = (at::arange(count) + at::rand({count}, generator)) / count;
-  const at::Tensor t = (u * timesteps).to(at::kLong).clamp_max(timesteps - 1).to(device);
-  const at::Tensor dropped = (at::rand({count}, generator) < label_dropout).to(device);
-  const at::Tensor classes = at::where(dropped, model.config().num_classes, labels);
-  const at::Tensor noise = at::randn(latents.sizes(), generator).to(device);
-  const at::Tensor noisy = levels.signal.index_select(0, t).view({-1, 1, 1, 1}) * latents +
-                           levels.noise.index_select(0, t).view({-1, 1, 1, 1}) * noise;
-  const at::Tensor predicted = model(noisy, t.to(at::kFloat), classes).to(at::kFloat);
-  const at::Tensor error = (predicted - noise).square().mean({1, 2, 3});
-  return (levels.weight.index_select(0, t) * error).mean();
 }
 
 // Samples of every class (the first 16) from fixed noise, one class a row.
@@ -131,16 +93,18 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
   ILF_ASSIGN_OR_RETURN(const Transformer model, MakeModel(config, parameters.weights(), execution));
   absl::FPrintF(stderr, "base: %d parameters, %d tokens, %d pictures, %d classes\n",
                 parameters.size(), config.tokens(), data.labels.size(0), config.num_classes);
-  const NoiseLevels levels = LevelsOf(schedule, options.snr_gamma, loop.device);
+  const NoiseLevels levels = NoiseLevelsOf(schedule, options.snr_gamma, loop.device);
 
   TrainingTask task;
   task.name = "base";
   task.loss = [&](int64_t step, const at::Generator& random) -> absl::StatusOr<at::Tensor> {
     const at::Tensor index =
         at::tensor(BatchIndices(data.labels.size(0), loop.batch_size, step, loop.seed));
-    return NoiseLoss(model, levels, options.label_dropout,
-                     data.latents.index_select(0, index).to(loop.device),
-                     data.labels.index_select(0, index).to(loop.device), random);
+    const at::Tensor dropped = at::rand({loop.batch_size}, random) < options.label_dropout;
+    const at::Tensor classes =
+        at::where(dropped, config.num_classes, data.labels.index_select(0, index));
+    return NoiseLoss(model, levels, data.latents.index_select(0, index).to(loop.device),
+                     classes.to(loop.device), random);
   };
   task.write = [&](int64_t step, const NamedTensors& averaged) -> absl::Status {
     ILF_ASSIGN_OR_RETURN(const Transformer average, MakeModel(config, averaged, execution));

@@ -45,6 +45,45 @@ Json ModelIndex(const std::vector<std::string>& labels) {
           {"vae", {"diffusers", "AutoencoderKL"}}};
 }
 
+Json TransformerJson(const TransformerConfig& config) {
+  return {{"_diffusers_version", kDiffusersVersion},
+          {"activation_fn", "gelu-approximate"},
+          {"attention_bias", true},
+          {"attention_head_dim", config.attention_head_dim},
+          {"dropout", 0.0},
+          {"in_channels", config.in_channels},
+          {"norm_elementwise_affine", false},
+          {"norm_eps", config.norm_eps},
+          {"norm_num_groups", 32},
+          {"num_attention_heads", config.num_attention_heads},
+          {"num_layers", config.num_layers},
+          {"out_channels", config.out_channels},
+          {"patch_size", config.patch_size},
+          {"sample_size", config.sample_size},
+          {"upcast_attention", false}};
+}
+
+Json TextEncoderJson(const T5Config& config) {
+  return {{"architectures", {"T5EncoderModel"}},
+          {"d_ff", config.d_ff},
+          {"d_kv", config.d_kv},
+          {"d_model", config.d_model},
+          {"dropout_rate", 0.0},
+          {"eos_token_id", 1},
+          {"feed_forward_proj", config.gated ? "gated-gelu" : "relu"},
+          {"is_encoder_decoder", true},
+          {"layer_norm_epsilon", config.layer_norm_epsilon},
+          {"model_type", "t5"},
+          {"num_decoder_layers", config.num_layers},
+          {"num_heads", config.num_heads},
+          {"num_layers", config.num_layers},
+          {"pad_token_id", 0},
+          {"relative_attention_max_distance", config.relative_attention_max_distance},
+          {"relative_attention_num_buckets", config.relative_attention_num_buckets},
+          {"tie_word_embeddings", false},
+          {"vocab_size", config.vocab_size}};
+}
+
 }  // namespace
 
 absl::Status WriteAutoencoder(const std::string& model, const AutoencoderConfig& config,
@@ -82,29 +121,43 @@ absl::Status WritePreviewColour(const std::string& model, const PreviewColour& c
 absl::Status WriteDit(const std::string& model, const TransformerConfig& config,
                       const NamedTensors& weights, const std::vector<std::string>& labels,
                       at::ScalarType dtype) {
-  const Json json = {{"_class_name", "DiTTransformer2DModel"},
-                     {"_diffusers_version", kDiffusersVersion},
-                     {"activation_fn", "gelu-approximate"},
-                     {"attention_bias", true},
-                     {"attention_head_dim", config.attention_head_dim},
-                     {"dropout", 0.0},
-                     {"in_channels", config.in_channels},
-                     {"norm_elementwise_affine", false},
-                     {"norm_eps", config.norm_eps},
-                     {"norm_num_groups", 32},
-                     {"norm_type", "ada_norm_zero"},
-                     {"num_attention_heads", config.num_attention_heads},
-                     {"num_embeds_ada_norm", config.num_classes},
-                     {"num_layers", config.num_layers},
-                     {"out_channels", config.out_channels},
-                     {"patch_size", config.patch_size},
-                     {"sample_size", config.sample_size},
-                     {"upcast_attention", false}};
+  Json json = TransformerJson(config);
+  json["_class_name"] = "DiTTransformer2DModel";
+  json["norm_type"] = "ada_norm_zero";
+  json["num_embeds_ada_norm"] = config.num_classes;
   ILF_RETURN_IF_ERROR(WriteJson(model + "/transformer", "config.json", json));
   ILF_RETURN_IF_ERROR(
       WriteWeights(model + "/transformer", WithEmbedderCopies(weights, config), dtype));
   ILF_RETURN_IF_ERROR(WriteJson(model + "/scheduler", "scheduler_config.json", SchedulerConfig()));
   return WriteJson(model, "model_index.json", ModelIndex(labels));
+}
+
+absl::Status WritePixArt(const std::string& model, const TransformerConfig& config,
+                         const T5Config& text_encoder, const TextModelWeights& weights,
+                         at::ScalarType dtype) {
+  Json json = TransformerJson(config);
+  json["_class_name"] = "PixArtTransformer2DModel";
+  json["caption_channels"] = config.caption_channels;
+  json["cross_attention_dim"] = config.cross_attention_dim;
+  json["interpolation_scale"] = config.interpolation_scale;
+  json["norm_type"] = "ada_norm_single";
+  json["num_embeds_ada_norm"] = 1000;
+  json["use_additional_conditions"] = false;
+  ILF_RETURN_IF_ERROR(WriteJson(model + "/transformer", "config.json", json));
+  ILF_RETURN_IF_ERROR(WriteWeights(model + "/transformer", weights.transformer, dtype));
+  ILF_RETURN_IF_ERROR(
+      WriteJson(model + "/text_encoder", "config.json", TextEncoderJson(text_encoder)));
+  ILF_RETURN_IF_ERROR(
+      WriteWeights(model + "/text_encoder", weights.text_encoder, dtype, "model.safetensors"));
+  ILF_RETURN_IF_ERROR(WriteJson(model + "/scheduler", "scheduler_config.json", SchedulerConfig()));
+  return WriteJson(model, "model_index.json",
+                   {{"_class_name", "PixArtSigmaPipeline"},
+                    {"_diffusers_version", kDiffusersVersion},
+                    {"scheduler", {"diffusers", "DPMSolverMultistepScheduler"}},
+                    {"text_encoder", {"transformers", "T5EncoderModel"}},
+                    {"tokenizer", {"transformers", "T5Tokenizer"}},
+                    {"transformer", {"diffusers", "PixArtTransformer2DModel"}},
+                    {"vae", {"diffusers", "AutoencoderKL"}}});
 }
 
 }  // namespace ilf

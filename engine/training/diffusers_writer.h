@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "engine/image/preview_colour.h"
 #include "engine/model/autoencoder_config.h"
+#include "engine/model/t5_config.h"
 #include "engine/model/transformer_config.h"
 #include "engine/training/parameter_set.h"
 
@@ -28,5 +29,15 @@ absl::Status WritePreviewColour(const std::string& model, const PreviewColour& c
 absl::Status WriteDit(const std::string& model, const TransformerConfig& config,
                       const NamedTensors& weights, const std::vector<std::string>& labels,
                       at::ScalarType dtype);
+
+// `model`/transformer and scheduler of a PixArt, `model`/text_encoder (a T5) and
+// `model`/model_index.json of a PixArtSigmaPipeline. Its tokenizer/ is the caller's.
+struct TextModelWeights {
+  NamedTensors transformer;
+  NamedTensors text_encoder;
+};
+absl::Status WritePixArt(const std::string& model, const TransformerConfig& config,
+                         const T5Config& text_encoder, const TextModelWeights& weights,
+                         at::ScalarType dtype);
 
 }  // namespace ilf

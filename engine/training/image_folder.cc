@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <sstream>
@@ -43,7 +44,22 @@ absl::StatusOr<std::vector<std::string>> ReadLabelNames(const std::string& file)
 struct Entry {
   std::string file;
   json label;
+  std::vector<std::string> captions;
 };
+
+// "text": absent, a string, or a list of strings that is not empty.
+std::optional<std::vector<std::string>> ReadCaptions(const json& object) {
+  const json text = object.value("text", json());
+  if (text.is_null()) return std::vector<std::string>();
+  if (text.is_string()) return std::vector<std::string>{text.get<std::string>()};
+  if (!text.is_array() || text.empty()) return std::nullopt;
+  std::vector<std::string> captions;
+  for (const json& caption : text) {
+    if (!caption.is_string()) return std::nullopt;
+    captions.push_back(caption.get<std::string>());
+  }
+  return captions;
+}
 
 absl::StatusOr<std::vector<Entry>> ReadMetadata(const std::string& file) {
   std::ifstream in(file);
@@ -60,7 +76,9 @@ absl::StatusOr<std::vector<Entry>> ReadMetadata(const std::string& file) {
     if (!label.is_string() && !(label.is_number_integer() && label.get<int64_t>() >= 0)) {
       return Wrong(file, line, "\"label\" must be a class index (>= 0) or a class name");
     }
-    entries.push_back({object["file_name"].get<std::string>(), label});
+    std::optional<std::vector<std::string>> captions = ReadCaptions(object);
+    if (!captions) return Wrong(file, line, "\"text\" must be a string or a list of strings");
+    entries.push_back({object["file_name"].get<std::string>(), label, *std::move(captions)});
   }
   if (entries.empty()) return absl::InvalidArgumentError(absl::StrCat(file, ": has no entries"));
   return entries;
@@ -99,15 +117,17 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const std::string& path, int side)
     int64_t label = -1;
     if (entry.label.is_number_integer()) {
       label = entry.label.get<int64_t>();
-    } else if (const auto it = index_of.find(entry.label.get<std::string>()); it != index_of.end()) {
+    } else if (const auto it = index_of.find(entry.label.get<std::string>());
+               it != index_of.end()) {
       label = it->second;
     }
     if (label < 0 || label >= static_cast<int64_t>(folder.label_names_.size())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(metadata, ": label ", entry.label.dump(), " of ", entry.file, " is unknown"));
+      return absl::InvalidArgumentError(absl::StrCat(metadata, ": label ", entry.label.dump(),
+                                                     " of ", entry.file, " is unknown"));
     }
     folder.files_.push_back(entry.file);
     folder.labels_.push_back(label);
+    folder.captions_.push_back(entry.captions);
   }
   return folder;
 }

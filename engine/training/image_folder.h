@@ -1,6 +1,8 @@
-// A labelled picture collection in the Hugging Face "imagefolder" layout: pictures beside a metadata.jsonl
-// whose lines are {"file_name": "00001.png", "label": 3}; "label" may also be a class name. An optional
-// file labels.json next to it, a list of strings, gives the class names by index.
+// A labelled picture collection in the Hugging Face "imagefolder" layout: pictures beside a
+// metadata.jsonl whose lines are {"file_name": "00001.png", "label": 3}; "label" may also be a
+// class name. Captioned pictures have "text" instead, a string or a list of strings, each of which
+// describes the whole picture. An optional file labels.json next to it, a list of strings, gives
+// the class names by index.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +18,9 @@ namespace ilf {
 // Immutable; reads and decodes a picture each time it is asked for. Thread-safe.
 class ImageFolder {
  public:
-  // Reads `path`/metadata.jsonl. Labels are numbered by labels.json, else names in alphabetical order.
-  // `side`: pictures are resized to a square of this many pixels. Errors name the file and the line.
+  // Reads `path`/metadata.jsonl. Labels are numbered by labels.json, else names in alphabetical
+  // order. `side`: pictures are resized to a square of this many pixels. Errors name the file and
+  // the line.
   static absl::StatusOr<ImageFolder> Open(const std::string& path, int side);
 
   int64_t size() const { return static_cast<int64_t>(files_.size()); }
@@ -27,6 +30,9 @@ class ImageFolder {
   // Classes of the pictures, [size] int64.
   at::Tensor Labels() const;
 
+  // By picture the texts that describe it; empty lists where there are none.
+  const std::vector<std::vector<std::string>>& captions() const { return captions_; }
+
   // The pictures `indices`, [n, 3, side, side] float32 in [-1, 1].
   absl::StatusOr<at::Tensor> Images(const std::vector<int64_t>& indices) const;
 
@@ -35,11 +41,13 @@ class ImageFolder {
   int side_ = 0;
   std::vector<std::string> files_;
   std::vector<int64_t> labels_;
+  std::vector<std::vector<std::string>> captions_;
   std::vector<std::string> label_names_;
 };
 
-// The `count` indices of step `step` in a shuffled pass over `size` items: every epoch visits each item once,
-// in an order that depends on `seed` and the epoch alone, so that a resumed run goes on where it stopped.
+// The `count` indices of step `step` in a shuffled pass over `size` items: every epoch visits each
+// item once, in an order that depends on `seed` and the epoch alone, so that a resumed run goes on
+// where it stopped.
 std::vector<int64_t> BatchIndices(int64_t size, int64_t count, int64_t step, uint64_t seed);
 
 }  // namespace ilf

@@ -18,6 +18,7 @@ class Initializer {
   explicit Initializer(at::Generator generator) : generator_(std::move(generator)) {}
 
   void Zero(const std::string& name, at::IntArrayRef shape) { out_[name] = at::zeros(shape); }
+  void One(const std::string& name, at::IntArrayRef shape) { out_[name] = at::ones(shape); }
   void Normal(const std::string& name, at::IntArrayRef shape, double std) {
     out_[name] = at::randn(shape, generator_) * std;
   }
@@ -164,6 +165,37 @@ NamedTensors InitialTransformer(const TransformerConfig& config, at::Generator g
   }
   if (dit) init.ZeroLinear("proj_out_1", dim, 2 * dim);
   init.ZeroLinear(dit ? "proj_out_2" : "proj_out", dim, patch * patch * config.out_channels);
+  return init.Take();
+}
+
+NamedTensors InitialT5(const T5Config& config, at::Generator generator) {
+  const int64_t inner = config.num_heads * config.d_kv;
+  Initializer init(std::move(generator));
+  const auto linear = [&](const std::string& name, int64_t in, int64_t out, int64_t fan) {
+    init.Normal(name + ".weight", {out, in}, 1.0 / std::sqrt(fan));
+  };
+  init.Normal("shared.weight", {config.vocab_size, config.d_model}, 1.0);
+  init.Normal("encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+              {config.relative_attention_num_buckets, config.num_heads},
+              1.0 / std::sqrt(config.d_model));
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const std::string attention = absl::StrCat("encoder.block.", i, ".layer.0.");
+    const std::string feed_forward = absl::StrCat("encoder.block.", i, ".layer.1.");
+    init.One(attention + "layer_norm.weight", {config.d_model});
+    linear(attention + "SelfAttention.q", config.d_model, inner, config.d_model * config.d_kv);
+    linear(attention + "SelfAttention.k", config.d_model, inner, config.d_model);
+    linear(attention + "SelfAttention.v", config.d_model, inner, config.d_model);
+    linear(attention + "SelfAttention.o", inner, config.d_model, inner);
+    init.One(feed_forward + "layer_norm.weight", {config.d_model});
+    if (config.gated) {
+      linear(feed_forward + "DenseReluDense.wi_0", config.d_model, config.d_ff, config.d_model);
+      linear(feed_forward + "DenseReluDense.wi_1", config.d_model, config.d_ff, config.d_model);
+    } else {
+      linear(feed_forward + "DenseReluDense.wi", config.d_model, config.d_ff, config.d_model);
+    }
+    linear(feed_forward + "DenseReluDense.wo", config.d_ff, config.d_model, config.d_ff);
+  }
+  init.One("encoder.final_layer_norm.weight", {config.d_model});
   return init.Take();
 }
 

@@ -5,6 +5,7 @@
 
 #include "engine/model/autoencoder_config.h"
 #include "engine/model/feedback_module.h"
+#include "engine/model/t5_config.h"
 #include "engine/model/transformer_config.h"
 #include "engine/training/parameter_set.h"
 
@@ -18,6 +19,10 @@ NamedTensors InitialAutoencoder(const AutoencoderConfig& config, at::Generator g
 // cross-attention as in the published training (cross-attention adds nothing at first); without
 // micro-conditions.
 NamedTensors InitialTransformer(const TransformerConfig& config, at::Generator generator);
+
+// T5's own: normal weights whose deviation falls with the width they read from (Raffel et al.,
+// "Exploring the Limits of Transfer Learning"; transformers T5PreTrainedModel).
+NamedTensors InitialT5(const T5Config& config, at::Generator generator);
 
 // A block that passes its input on (adaLN-Zero) and scales of zero: feedback that changes nothing.
 NamedTensors InitialFeedback(const FeedbackConfig& config, const TransformerConfig& backbone,

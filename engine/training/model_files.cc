@@ -26,13 +26,12 @@ absl::Status WriteJson(const std::string& folder, const std::string& name,
 }
 
 absl::Status WriteWeights(const std::string& folder, const NamedTensors& weights,
-                          at::ScalarType dtype) {
+                          at::ScalarType dtype, const std::string& name) {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const auto& [name, tensor] : weights) {
     tensors.emplace_back(name, tensor.detach().to(at::kCPU, dtype).contiguous());
   }
-  return WriteSafetensors(folder + "/diffusion_pytorch_model.safetensors", tensors,
-                          {{"format", "pt"}});
+  return WriteSafetensors(absl::StrCat(folder, "/", name), tensors, {{"format", "pt"}});
 }
 
 }  // namespace ilf

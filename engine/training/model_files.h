@@ -14,8 +14,9 @@ namespace ilf {
 absl::Status WriteJson(const std::string& folder, const std::string& name,
                        const nlohmann::ordered_json& json);
 
-// `folder`/diffusion_pytorch_model.safetensors in `dtype`.
+// `folder`/`name` in `dtype`.
 absl::Status WriteWeights(const std::string& folder, const NamedTensors& weights,
-                          at::ScalarType dtype);
+                          at::ScalarType dtype,
+                          const std::string& name = "diffusion_pytorch_model.safetensors");
 
 }  // namespace ilf

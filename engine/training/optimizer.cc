@@ -20,20 +20,22 @@ bool IsMatrix(const at::Tensor& weight) {
 
 }  // namespace
 
-at::Tensor Orthogonalised(const at::Tensor& matrix) {
+at::Tensor Orthogonalised(const at::Tensor& matrix, bool bf16) {
   const bool tall = matrix.size(0) > matrix.size(1);
   at::Tensor x = tall ? matrix.t() : matrix;
   x = x / (x.norm() + 1e-12);
+  if (bf16) x = x.to(at::kBFloat16);
   for (int i = 0; i < kIterations; ++i) {
     const at::Tensor a = x.matmul(x.t());
     x = 3.4445 * x + (-4.7750 * a + 2.0315 * a.matmul(a)).matmul(x);
   }
-  return tall ? x.t() : x;
+  return (tall ? x.t() : x).to(matrix.scalar_type());
 }
 
 Optimizer::Optimizer(const OptimizerOptions& options, ParameterSet& parameters)
     : parameters_(parameters),
       kind_(options.kind),
+      bf16_(options.bf16),
       adamw_({parameters.flat_weights()}, torch::optim::AdamWOptions(options.learning_rate)
                                               .betas({0.9, options.beta2})
                                               .weight_decay(options.weight_decay)) {
@@ -63,7 +65,8 @@ void Optimizer::StepMatrices(const at::Tensor& before, double learning_rate) {
     const double size =
         kAdamLikeSize * std::sqrt(static_cast<double>(std::max(weight.size(0), weight.size(1))));
     view(parameters_.flat_weights())
-        .copy_(view(before) - learning_rate * size * Orthogonalised(view(moments.exp_avg())));
+        .copy_(view(before) -
+               learning_rate * size * Orthogonalised(view(moments.exp_avg()), bf16_));
   }
 }
 

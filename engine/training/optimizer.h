@@ -24,6 +24,7 @@ struct OptimizerOptions {
   double learning_rate = 1e-3;
   double beta2 = 0.99;        // of AdamW
   double weight_decay = 0.0;  // of AdamW
+  bool bf16 = false;          // Muon makes its updates orthogonal in bfloat16
 };
 
 // Not thread-safe. `parameters` must outlive it; the gradients are those of its flat tensor.
@@ -43,11 +44,13 @@ class Optimizer {
 
   ParameterSet& parameters_;
   const OptimizerKind kind_;
+  const bool bf16_;
   torch::optim::AdamW adamw_;
 };
 
 // The nearest matrix with orthonormal rows or columns, up to singular values of 0.7 to 1.2: five
-// Newton-Schulz iterations with the coefficients of Muon's authors.
-at::Tensor Orthogonalised(const at::Tensor& matrix);
+// Newton-Schulz iterations with the coefficients of Muon's authors. bf16: computed in bfloat16, as
+// they do, where the machine is fast at it.
+at::Tensor Orthogonalised(const at::Tensor& matrix, bool bf16 = false);
 
 }  // namespace ilf

@@ -8,7 +8,8 @@ namespace ilf {
 
 ParameterSet::ParameterSet(const NamedTensors& initial, c10::Device device) {
   std::vector<at::Tensor> parts;
-  for (const auto& [name, tensor] : initial) parts.push_back(tensor.detach().flatten().to(at::kFloat));
+  for (const auto& [name, tensor] : initial)
+    parts.push_back(tensor.detach().flatten().to(at::kFloat));
   flat_weights_ = at::cat(parts).to(device);
   flat_gradients_ = at::zeros_like(flat_weights_);
   flat_average_ = flat_weights_.clone();

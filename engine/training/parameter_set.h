@@ -11,8 +11,9 @@ namespace ilf {
 
 using NamedTensors = std::map<std::string, at::Tensor>;
 
-// One flat tensor each for weights, gradients and EMA: the optimizer, the clipping and the average are one
-// operation each instead of one a tensor. The named tensors are views on them. Not thread-safe.
+// One flat tensor each for weights, gradients and EMA: the optimizer, the clipping and the average
+// are one operation each instead of one a tensor. The named tensors are views on them. Not
+// thread-safe.
 class ParameterSet {
  public:
   // Copies `initial` to `device` in float32.

@@ -11,7 +11,8 @@
 
 namespace ilf {
 
-// On a terminal one line that is rewritten, elsewhere one line each `log_every` steps. Not thread-safe.
+// On a terminal one line that is rewritten, elsewhere one line each `log_every` steps. Not
+// thread-safe.
 class Progress {
  public:
   Progress(std::string name, const TrainingOptions& options, int64_t first_step);

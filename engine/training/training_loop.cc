@@ -99,7 +99,8 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
   Optimizer optimizer({.kind = options.optimizer,
                        .learning_rate = options.learning_rate,
                        .beta2 = options.beta2,
-                       .weight_decay = options.weight_decay},
+                       .weight_decay = options.weight_decay,
+                       .bf16 = options.bf16},
                       parameters);
 
   int64_t step = 0;

@@ -18,8 +18,8 @@ constexpr int64_t kHalf = 1 << 16;
 }  // namespace
 
 absl::Status SaveTrainingState(const std::string& file, const TrainingState& state) {
-  const at::Tensor step = at::tensor({static_cast<float>(state.step / kHalf),
-                                      static_cast<float>(state.step % kHalf)});
+  const at::Tensor step =
+      at::tensor({static_cast<float>(state.step / kHalf), static_cast<float>(state.step % kHalf)});
   return WriteSafetensors(file,
                           {{"step", step},
                            {"weights", state.weights},

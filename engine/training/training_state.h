@@ -12,11 +12,11 @@
 namespace ilf {
 
 struct TrainingState {
-  int64_t step = 0;         // steps done
-  at::Tensor weights;       // flat, float32 (ParameterSet)
-  at::Tensor average;       // EMA
-  at::Tensor exp_avg;       // AdamW's first moment
-  at::Tensor exp_avg_sq;    // AdamW's second moment
+  int64_t step = 0;       // steps done
+  at::Tensor weights;     // flat, float32 (ParameterSet)
+  at::Tensor average;     // EMA
+  at::Tensor exp_avg;     // AdamW's first moment
+  at::Tensor exp_avg_sq;  // AdamW's second moment
 };
 
 absl::Status SaveTrainingState(const std::string& file, const TrainingState& state);

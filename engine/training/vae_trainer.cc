@@ -10,10 +10,10 @@
 #include "absl/strings/str_format.h"
 #include "engine/base/status_macros.h"
 #include "engine/model/autoencoder_kl.h"
+#include "engine/pipeline/preview_fit.h"
 #include "engine/training/diffusers_writer.h"
 #include "engine/training/image_folder.h"
 #include "engine/training/initial_weights.h"
-#include "engine/pipeline/preview_fit.h"
 #include "engine/training/sheet.h"
 
 namespace ilf {
@@ -22,8 +22,8 @@ namespace {
 constexpr int64_t kMeasuredImages = 1024;  // for the scaling factor and the preview map
 constexpr int64_t kSheetImages = 16;
 
-absl::StatusOr<AutoencoderKl> MakeModel(const AutoencoderConfig& config, const NamedTensors& weights,
-                                        const Execution& execution) {
+absl::StatusOr<AutoencoderKl> MakeModel(const AutoencoderConfig& config,
+                                        const NamedTensors& weights, const Execution& execution) {
   StateDict tensors(weights, "autoencoder weights");
   return AutoencoderKl::Load(config, tensors, execution);
 }
@@ -40,11 +40,10 @@ at::Tensor VaeLoss(const AutoencoderKl& model, const VaeTrainingOptions& options
   const at::Tensor mean = latent.mean.to(at::kFloat);
   const at::Tensor log_variance = latent.log_variance.to(at::kFloat);
   const at::Tensor noise = at::randn(mean.sizes(), generator, at::kFloat).to(mean.device());
-  const at::Tensor decoded =
-      model.Decode(mean + noise * (log_variance * 0.5).exp()).to(at::kFloat);
+  const at::Tensor decoded = model.Decode(mean + noise * (log_variance * 0.5).exp()).to(at::kFloat);
   const at::Tensor difference = decoded - images;
-  const at::Tensor reconstruction =
-      options.l1_weight * difference.abs().mean() + (1.0 - options.l1_weight) * difference.square().mean();
+  const at::Tensor reconstruction = options.l1_weight * difference.abs().mean() +
+                                    (1.0 - options.l1_weight) * difference.square().mean();
   // Per pixel value, as the reconstruction is.
   const at::Tensor kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum() /
                         static_cast<double>(images.numel());
@@ -82,8 +81,8 @@ absl::Status TrainVae(const VaeTrainingOptions& options, const std::atomic<bool>
   ILF_ASSIGN_OR_RETURN(const ImageFolder folder,
                        ImageFolder::Open(options.data, static_cast<int>(options.image_size)));
   if (options.image_size % options.config.downscale() != 0) {
-    return absl::InvalidArgumentError(absl::StrFormat("image size %d is not a multiple of %d",
-                                                      options.image_size, options.config.downscale()));
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "image size %d is not a multiple of %d", options.image_size, options.config.downscale()));
   }
   TrainingOptions loop = options.loop;
   loop.output = options.loop.output + "/training/vae";

@@ -125,7 +125,7 @@ class BatchInvarianceTest : public ::testing::TestWithParam<at::ScalarType> {
 std::shared_ptr<const DiffusionModel> LoadShippedModel(const Execution& execution) {
   at::set_num_threads(1);
   absl::StatusOr<std::shared_ptr<const DiffusionModel>> model =
-      DiffusionModel::Load(ILF_SOURCE_DIR "/models/fashion-dit", "fashion-dit", execution);
+      DiffusionModel::Load(ILF_SOURCE_DIR "/models/fashion-dit", "fashion-dit", {execution});
   EXPECT_TRUE(model.ok()) << model.status();
   return model.ok() ? *std::move(model) : nullptr;
 }

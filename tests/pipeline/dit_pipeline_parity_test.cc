@@ -60,7 +60,7 @@ at::Tensor DrawNoise(const TransformerConfig& config, int64_t seed) {
 class DitPipelineParityTest : public testing::TestWithParam<std::string> {
  protected:
   std::shared_ptr<const DiffusionModel> Load(const Execution& execution) const {
-    return ValueOrDie(DiffusionModel::Load(directory_, GetParam(), execution));
+    return ValueOrDie(DiffusionModel::Load(directory_, GetParam(), {execution}));
   }
 
   // Takes all images of a run together from their seeds to their latents.
@@ -145,6 +145,8 @@ TEST_P(DitPipelineParityTest, TheRunnerPaintsTheSamePictures) {
     GenerationRequest request;
     request.model = GetParam();
     request.condition = ClassCondition{static_cast<int>(run.class_index)};
+    request.width = info->default_size.width;
+    request.height = info->default_size.height;
     request.steps = run.steps;
     request.guidance_scale = run.guidance;
     request.seed = static_cast<uint64_t>(run.seeds[0]);
