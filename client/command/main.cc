@@ -12,5 +12,8 @@ int main(int argc, char** argv) {
   if (const auto* generate = std::get_if<ilf::GenerateCommand>(&command)) {
     return ilf::RunGenerate(*generate, interrupts.Token());
   }
+  if (const auto* health = std::get_if<ilf::HealthCommand>(&command)) {
+    return ilf::RunHealth(*health, interrupts.Token());
+  }
   return ilf::RunModels(std::get<ilf::ModelsCommand>(command), interrupts.Token());
 }
