@@ -3,9 +3,7 @@
 #include <array>
 #include <utility>
 
-#include "absl/strings/str_split.h"
-#include "absl/strings/string_view.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_cat.h"
 #include "server/metrics.h"
 
 namespace ilf {
@@ -31,19 +29,6 @@ const char* NameOf(grpc::StatusCode code) {
 const char* TypeName(bool client_streams, bool server_streams) {
   if (client_streams) return server_streams ? "bidi_stream" : "client_stream";
   return server_streams ? "server_stream" : "unary";
-}
-
-const char* TypeName(ServerRpcInfo::Type type) {
-  return TypeName(
-      type == ServerRpcInfo::Type::CLIENT_STREAMING || type == ServerRpcInfo::Type::BIDI_STREAMING,
-      type == ServerRpcInfo::Type::SERVER_STREAMING || type == ServerRpcInfo::Type::BIDI_STREAMING);
-}
-
-// gRPC knows the names of registered methods only, so there are not more labels than methods.
-RpcMetrics::Method MethodOf(const ServerRpcInfo& call) {
-  const std::pair<std::string, std::string> path =
-      absl::StrSplit(absl::StripPrefix(call.method(), "/"), absl::MaxSplits('/', 1));
-  return {TypeName(call.type()), path.first, path.second};
 }
 
 prometheus::Labels LabelsOf(const RpcMetrics::Method& method) {
@@ -97,7 +82,7 @@ class RpcMetrics::Factory final : public grpc::experimental::ServerInterceptorFa
   explicit Factory(RpcMetrics* metrics) : metrics_(metrics) {}
 
   grpc::experimental::Interceptor* CreateServerInterceptor(ServerRpcInfo* call) override {
-    return new Interceptor(metrics_, MethodOf(*call));
+    return new Interceptor(metrics_, metrics_->MethodOf(call->method()));
   }
 
  private:
@@ -124,10 +109,16 @@ void RpcMetrics::Announce(const google::protobuf::ServiceDescriptor& service) {
     const google::protobuf::MethodDescriptor& found = *service.method(i);
     const Method method = {TypeName(found.client_streaming(), found.server_streaming()),
                            std::string(service.full_name()), std::string(found.name())};
+    methods_[absl::StrCat("/", method.service, "/", method.name)] = method;
     started_.Add(LabelsOf(method));
     handling_seconds_.Add(LabelsOf(method), SecondsBuckets());
     for (const char* code : kCodeNames) handled_.Add(LabelsOf(method, code));
   }
+}
+
+RpcMetrics::Method RpcMetrics::MethodOf(const std::string& path) const {
+  const auto found = methods_.find(path);
+  return found != methods_.end() ? found->second : Method{"unknown", "unknown", "unknown"};
 }
 
 void RpcMetrics::Started(const Method& method) { started_.Add(LabelsOf(method)).Increment(); }

@@ -2,6 +2,7 @@
 // alerts made for it fit.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -17,7 +18,7 @@
 
 namespace ilf {
 
-// Thread-safe.
+// Thread-safe, but for Announce.
 class RpcMetrics {
  public:
   // One method, in the labels of the metrics.
@@ -30,8 +31,10 @@ class RpcMetrics {
   // `registry` and `clock` outlive it.
   RpcMetrics(prometheus::Registry* registry, const Clock* clock);
 
-  // Shows the methods of `service` with every code, at 0: of a counter that appears with its first
-  // event Prometheus's rate() misses that event.
+  // Makes the methods of `service` known, and shows them with every code, at 0: of a counter that
+  // appears with its first event Prometheus's rate() misses that event. Calls of other methods,
+  // whose names clients may have made up, are counted as "unknown". Comes before the server is
+  // built.
   void Announce(const google::protobuf::ServiceDescriptor& service);
 
   void Started(const Method& method);
@@ -44,7 +47,11 @@ class RpcMetrics {
   class Factory;
   class Interceptor;
 
+  // "unknown" unless `path`, "/service/method", was announced.
+  Method MethodOf(const std::string& path) const;
+
   const Clock* const clock_;
+  std::map<std::string, Method> methods_;  // by path
   prometheus::Family<prometheus::Counter>& started_;
   prometheus::Family<prometheus::Counter>& handled_;
   prometheus::Family<prometheus::Histogram>& handling_seconds_;

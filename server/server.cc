@@ -80,8 +80,15 @@ Server::Server(const ServerOptions& options, const Clock* clock)
   for (HealthService* const health : {&health_, &health_for_port_}) {
     health->SetServing(LivenessServices(), true);
   }
-  rpc_metrics_.Announce(
-      *v1::GenerateRequest::descriptor()->file()->FindServiceByName("ImageGenerationService"));
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  for (const char* name :
+       {v1::ImageGenerationService::service_full_name(),
+        grpc::health::v1::Health::service_full_name(), "grpc.reflection.v1alpha.ServerReflection",
+        "grpc.reflection.v1.ServerReflection"}) {
+    const auto* const pool = google::protobuf::DescriptorPool::generated_pool();
+    const auto* const service = pool->FindServiceByName(name);
+    if (service != nullptr) rpc_metrics_.Announce(*service);  // reflection v1 is new in gRPC 1.60
+  }
 }
 
 Server::~Server() {
@@ -124,7 +131,6 @@ absl::Status Server::OpenHealth(const std::string& address) {
 }
 
 absl::Status Server::OpenGrpc(const ServerOptions& options) {
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(options.address,

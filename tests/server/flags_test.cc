@@ -115,7 +115,7 @@ TEST(FlagsTest, AMistakeNamesTheFlagAndItsLimit) {
             "--device: must be cpu or cuda:N, is 'gpu'\n"
             "--max_batch_rows: must lie between 2 and 4096, is 1");
   EXPECT_EQ(ErrorOf({"--health_address=here"}), "--health_address: must be HOST:PORT, is 'here'");
-  EXPECT_EQ(ErrorOf({"--tls_cert="}), "--tls_cert: must name a file, is ''");
+  EXPECT_EQ(ErrorOf({"--tls_cert", ""}), "--tls_cert: must name a file, is ''");
   EXPECT_EQ(ErrorOf({"--tls_refresh_interval=1500ms"}),
             "--tls_refresh_interval: must be whole seconds, is 1.5s");
   EXPECT_EQ(ErrorOf({"--tls_refresh_interval=25h"}),
