@@ -5,16 +5,17 @@
 #include "absl/time/clock.h"
 #include "client/error_details.h"
 #include "client/image_assembler.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "grpcpp/client_context.h"
 #include "grpcpp/create_channel.h"
 
 namespace ilf {
 namespace {
 
-std::unique_ptr<v1::ImageGenerationService::Stub> Connect(const ClientOptions& options) {
-  return v1::ImageGenerationService::NewStub(grpc::CreateChannel(
-      options.address,
-      options.credentials ? options.credentials : grpc::InsecureChannelCredentials()));
+std::shared_ptr<grpc::Channel> Connect(const ClientOptions& options) {
+  return grpc::CreateChannel(options.address, options.credentials
+                                                  ? options.credentials
+                                                  : grpc::InsecureChannelCredentials());
 }
 
 void SetTimeout(absl::Duration timeout, grpc::ClientContext& context) {
@@ -55,7 +56,10 @@ class EventReader {
 
 }  // namespace
 
-Client::Client(const ClientOptions& options) : timeout_(options.timeout), stub_(Connect(options)) {}
+Client::Client(const ClientOptions& options)
+    : timeout_(options.timeout),
+      channel_(Connect(options)),
+      stub_(v1::ImageGenerationService::NewStub(channel_)) {}
 
 absl::Status Client::Generate(const v1::GenerateRequest& request, const EventCallback& on_event,
                               std::stop_token stop) {
@@ -86,6 +90,34 @@ absl::StatusOr<v1::ListModelsResponse> Client::ListModels(std::stop_token stop) 
 
   v1::ListModelsResponse response;
   const absl::Status status = ToAbslStatus(stub_->ListModels(&context, {}, &response));
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<v1::Model> Client::GetModel(const std::string& name, std::stop_token stop) {
+  grpc::ClientContext context;
+  SetTimeout(timeout_, context);
+  const std::stop_callback cancel(std::move(stop), [&context] { context.TryCancel(); });
+
+  v1::GetModelRequest request;
+  request.set_name(name);
+  v1::GetModelResponse response;
+  const absl::Status status = ToAbslStatus(stub_->GetModel(&context, request, &response));
+  if (!status.ok()) return status;
+  return std::move(*response.mutable_model());
+}
+
+absl::StatusOr<grpc::health::v1::HealthCheckResponse> Client::CheckHealth(
+    const std::string& service, std::stop_token stop) {
+  grpc::ClientContext context;
+  SetTimeout(timeout_, context);
+  const std::stop_callback cancel(std::move(stop), [&context] { context.TryCancel(); });
+
+  grpc::health::v1::HealthCheckRequest request;
+  request.set_service(service);
+  grpc::health::v1::HealthCheckResponse response;
+  const absl::Status status = ToAbslStatus(
+      grpc::health::v1::Health::NewStub(channel_)->Check(&context, request, &response));
   if (!status.ok()) return status;
   return response;
 }

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "grpc/health/v1/health.pb.h"
 #include "grpcpp/channel.h"
 #include "grpcpp/security/credentials.h"
 #include "ilf/v1/image_generation.grpc.pb.h"
@@ -25,7 +26,9 @@ namespace ilf {
 struct ClientOptions {
   std::string address = "127.0.0.1:50051";            // any target that gRPC resolves
   absl::Duration timeout = absl::InfiniteDuration();  // of each call; the server honours it too
-  std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;  // none = plain text
+  // None = plain text. ClientTlsCredentials of tls/credentials.h makes those of TLS, and follows
+  // renewed files.
+  std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
 };
 
 // Thread-safe: calls may run at the same time, over one connection.
@@ -49,8 +52,18 @@ class Client {
 
   absl::StatusOr<v1::ListModelsResponse> ListModels(std::stop_token stop = {});
 
+  // The model of that name; "" for the only one of the server. NOT_FOUND lists those that there
+  // are.
+  absl::StatusOr<v1::Model> GetModel(const std::string& name, std::stop_token stop = {});
+
+  // What the server says about "readiness", "liveness", or "" (grpc.health.v1). NOT_FOUND for a
+  // service that it does not know.
+  absl::StatusOr<grpc::health::v1::HealthCheckResponse> CheckHealth(const std::string& service,
+                                                                    std::stop_token stop = {});
+
  private:
   const absl::Duration timeout_;
+  const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<v1::ImageGenerationService::Stub> stub_;
 };
 

@@ -14,8 +14,9 @@ import sys
 # Folder -> the folders it may include besides itself. Arrows are not transitive.
 LAYERS = {
     "proto": [],
-    "server": ["proto", "engine/api", "engine/base"],
-    "client": ["proto"],
+    "tls": [],
+    "server": ["proto", "tls", "engine/api", "engine/base"],
+    "client": ["proto", "tls"],
     "engine/api": [],
     "engine/base": [],
     "engine/batching": ["engine/api", "engine/base"],
@@ -61,7 +62,7 @@ EXCEPTIONS = {
 TORCH_FOLDERS = ["engine/checkpoint", "engine/image", "engine/model", "engine/sampling",
                  "engine/pipeline", "engine/training", "engine/evaluation", "tools", "benchmarks",
                  "tests/testing"]
-PROTOBUF_FOLDERS = ["proto", "server", "client", "benchmarks", "tests/integration"]
+PROTOBUF_FOLDERS = ["proto", "tls", "server", "client", "benchmarks", "tests/integration"]
 LIBRARIES = {
     "torch": TORCH_FOLDERS,
     "ATen": TORCH_FOLDERS,

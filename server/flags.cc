@@ -52,10 +52,46 @@ void AddPlaceFlags(CLI::App* app, Flags* flags, ServerConfig* config) {
          absl::StrCat("Where /metrics listens; port 0 picks one, none turns it off (default ",
                       defaults.metrics_address, ")"))
       ->type_name("HOST:PORT");
+  app->add_option_function<std::string>(
+         "--health_address",
+         [config](const std::string& value) { config->set_health_address(value); },
+         absl::StrCat("Where a plaintext port for health checks alone listens, for probes; port 0 "
+                      "picks one, none opens none (default ",
+                      defaults.health_address, ")"))
+      ->type_name("HOST:PORT");
   app->add_option("--port_file", flags->port_file,
-                  "Receives the lines address=HOST:PORT and metrics_address=HOST:PORT as soon as "
-                  "the ports are open; may be a named pipe")
+                  "Receives the lines address=HOST:PORT, metrics_address=HOST:PORT and "
+                  "health_address=HOST:PORT as soon as the ports are open; may be a named pipe")
       ->type_name("FILE");
+}
+
+void AddTlsFlags(CLI::App* app, ServerConfig* config) {
+  const ServerOptions defaults;
+  app->add_option_function<std::string>(
+         "--tls_cert", [config](const std::string& value) { config->set_tls_cert(value); },
+         "Certificate of the server, PEM, with the intermediate ones after it; turns TLS on for "
+         "--address")
+      ->type_name("FILE");
+  app->add_option_function<std::string>(
+         "--tls_key", [config](const std::string& value) { config->set_tls_key(value); },
+         "Private key of --tls_cert, PEM, without a passphrase")
+      ->type_name("FILE");
+  app->add_option_function<std::string>(
+         kClientAuthoritiesFlag,
+         [config](const std::string& value) { config->set_tls_client_ca(value); },
+         "Authorities of the clients' certificates, PEM; turns mutual TLS on: a client must show a "
+         "certificate that one of them has signed")
+      ->type_name("FILE");
+  app->add_option_function<std::string>(
+         "--tls_refresh_interval",
+         [config](const std::string& value) {
+           *config->mutable_tls_refresh_interval() =
+               ParseDurationFlag("--tls_refresh_interval", value);
+         },
+         absl::StrCat("How often the TLS files are looked at for renewed contents, which new "
+                      "connections then use (default ",
+                      absl::FormatDuration(defaults.tls_refresh_interval), ")"))
+      ->type_name("DURATION");
 }
 
 void AddDeviceFlags(CLI::App* app, ServerConfig* config) {
@@ -125,6 +161,7 @@ absl::StatusOr<Flags> ParseFlags(int argc, const char* const* argv) {
   app.footer(kFooter);
   app.get_formatter()->column_width(36);
   AddPlaceFlags(&app, &flags, &flags.overrides);
+  AddTlsFlags(&app, &flags.overrides);
   AddDeviceFlags(&app, &flags.overrides);
   AddLimitFlags(&app, &flags.overrides);
   app.add_option_function<std::string>(

@@ -48,7 +48,8 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* GenerationService::Generate(
     reactor->Refuse(engine.status(), id, "");
     return reactor;
   }
-  const absl::StatusOr<const ModelInfo*> model = FindModel((*engine)->Models(), *request);
+  const absl::StatusOr<const ModelInfo*> model =
+      FindModel((*engine)->Models(), request->model(), "model");
   if (!model.ok()) {
     reactor->Refuse(model.status(), id, "");
     return reactor;
@@ -79,6 +80,22 @@ grpc::ServerUnaryReactor* GenerationService::ListModels(grpc::CallbackServerCont
             [](const ModelInfo* a, const ModelInfo* b) { return a->name < b->name; });
   for (const ModelInfo* model : models) *response->add_models() = ToProto(*model);
   reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* GenerationService::GetModel(grpc::CallbackServerContext* context,
+                                                      const v1::GetModelRequest* request,
+                                                      v1::GetModelResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  const absl::StatusOr<Engine*> engine = ServingEngine();
+  if (!engine.ok()) {
+    reactor->Finish(ToGrpcStatus(WithRetryDelay(engine.status(), kUnavailableRetryDelay)));
+    return reactor;
+  }
+  const absl::StatusOr<const ModelInfo*> model =
+      FindModel((*engine)->Models(), request->name(), "name");
+  if (model.ok()) *response->mutable_model() = ToProto(**model);
+  reactor->Finish(ToGrpcStatus(model.status()));
   return reactor;
 }
 

@@ -1,5 +1,7 @@
 #include "server/health_service.h"
 
+#include <utility>
+
 namespace ilf {
 
 using grpc::health::v1::HealthCheckRequest;
@@ -10,12 +12,13 @@ using grpc::health::v1::HealthCheckResponse;
 // done.
 class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheckResponse> {
  public:
-  Watcher(HealthService* service, bool known) : service_(service), known_(known) {}
+  Watcher(HealthService* service, std::string watched)
+      : service_(service), watched_(std::move(watched)) {}
 
   void SendIfNew() {
     service_->mutex_.AssertHeld();
     if (writing_ || finished_) return;
-    const ServingStatus status = service_->Status(known_);
+    const ServingStatus status = service_->Status(watched_);
     if (began_ && status == response_.status()) return;
     began_ = true;
     writing_ = true;
@@ -55,7 +58,7 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
   }
 
   HealthService* const service_;
-  const bool known_;
+  const std::string watched_;
   HealthCheckResponse response_;
   bool began_ = false;
   bool writing_ = false;
@@ -63,9 +66,13 @@ class HealthService::Watcher final : public grpc::ServerWriteReactor<HealthCheck
   bool finished_ = false;
 };
 
-void HealthService::SetServing(bool serving) {
+HealthService::HealthService(const std::vector<std::string>& services) {
+  for (const std::string& service : services) serving_.emplace(service, false);
+}
+
+void HealthService::SetServing(const std::vector<std::string>& services, bool serving) {
   absl::MutexLock lock(&mutex_);
-  serving_ = serving;
+  for (const std::string& service : services) serving_.at(service) = serving;
   for (Watcher* const watcher : watchers_) watcher->SendIfNew();
 }
 
@@ -73,30 +80,29 @@ grpc::ServerUnaryReactor* HealthService::Check(grpc::CallbackServerContext* cont
                                                const HealthCheckRequest* request,
                                                HealthCheckResponse* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  if (!services_.contains(request->service())) {
-    reactor->Finish(grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service"));
-    return reactor;
-  }
   {
     absl::MutexLock lock(&mutex_);
-    response->set_status(Status(/*known=*/true));
+    response->set_status(Status(request->service()));
   }
-  reactor->Finish(grpc::Status::OK);
+  const bool known = response->status() != HealthCheckResponse::SERVICE_UNKNOWN;
+  reactor->Finish(known ? grpc::Status::OK
+                        : grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service"));
   return reactor;
 }
 
 grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
     grpc::CallbackServerContext* /*context*/, const HealthCheckRequest* request) {
-  auto* const watcher = new Watcher(this, services_.contains(request->service()));
+  auto* const watcher = new Watcher(this, request->service());
   absl::MutexLock lock(&mutex_);
   watchers_.insert(watcher);
   watcher->SendIfNew();
   return watcher;
 }
 
-HealthService::ServingStatus HealthService::Status(bool known) const {
-  if (!known) return HealthCheckResponse::SERVICE_UNKNOWN;
-  return serving_ ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
+HealthService::ServingStatus HealthService::Status(const std::string& service) const {
+  const auto found = serving_.find(service);
+  if (found == serving_.end()) return HealthCheckResponse::SERVICE_UNKNOWN;
+  return found->second ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING;
 }
 
 }  // namespace ilf

@@ -1,10 +1,11 @@
 // grpc.health.v1.Health. gRPC's own says SERVING from its first moment on; this one says
-// NOT_SERVING until it is told otherwise.
+// NOT_SERVING of each service until it is told otherwise.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
-#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -16,10 +17,12 @@ namespace ilf {
 // Thread-safe. Outlives the calls, as gRPC asks of every service.
 class HealthService final : public grpc::health::v1::Health::CallbackService {
  public:
-  // Answers for these services, which share one health; of others it says that it knows none.
-  explicit HealthService(std::set<std::string> services) : services_(std::move(services)) {}
+  // Answers for these services; of others it says that it knows none.
+  explicit HealthService(const std::vector<std::string>& services);
 
-  void SetServing(bool serving) ABSL_LOCKS_EXCLUDED(mutex_);
+  // All of `services` must be known.
+  void SetServing(const std::vector<std::string>& services, bool serving)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
                                   const grpc::health::v1::HealthCheckRequest* request,
@@ -33,11 +36,12 @@ class HealthService final : public grpc::health::v1::Health::CallbackService {
   using ServingStatus = grpc::health::v1::HealthCheckResponse::ServingStatus;
   class Watcher;
 
-  ServingStatus Status(bool known) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // SERVICE_UNKNOWN for a service that is not ours.
+  ServingStatus Status(const std::string& service) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const std::set<std::string> services_;
   absl::Mutex mutex_;
-  bool serving_ ABSL_GUARDED_BY(mutex_) = false;
+  std::map<std::string, bool> serving_
+      ABSL_GUARDED_BY(mutex_);  // by service; its keys never change
   std::set<Watcher*> watchers_ ABSL_GUARDED_BY(mutex_);
 };
 

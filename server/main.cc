@@ -41,6 +41,7 @@ absl::StatusOr<ServerOptions> ReadOptions(const Flags& flags) {
   if (options.model_root.empty()) {
     return absl::InvalidArgumentError("--model_root, or model_root in --config, is required");
   }
+  ILF_RETURN_IF_ERROR(CheckServerTls(options.tls).status());
   return options;
 }
 
@@ -68,7 +69,7 @@ absl::Status WritePortFile(const std::string& path, const Server& server) {
   if (path.empty()) return absl::OkStatus();
   std::ofstream file(path);
   file << absl::StrCat("address=", server.address(), "\nmetrics_address=", server.metrics_address(),
-                       "\n")
+                       "\nhealth_address=", server.health_address(), "\n")
        << std::flush;
   if (file) return absl::OkStatus();
   return absl::UnavailableError(absl::StrCat(path, ": cannot write the port file"));
@@ -89,6 +90,9 @@ int Run(const Flags& flags, const ServerOptions& options) {
   spdlog::info("ilf-server {} listens on {}", Version(), (*server)->address());
   if (!(*server)->metrics_address().empty()) {
     spdlog::info("metrics on http://{}/metrics", (*server)->metrics_address());
+  }
+  if (!(*server)->health_address().empty()) {
+    spdlog::info("health checks in plain text on {}", (*server)->health_address());
   }
   if (absl::Status status = WritePortFile(flags.port_file, **server); !status.ok()) {
     return Fail(kExitCannotStart, status);

@@ -7,13 +7,6 @@
 namespace ilf {
 namespace {
 
-// 10 ms to 10 min: from one step of a small model to a long queue.
-const prometheus::Histogram::BucketBoundaries& SecondsBuckets() {
-  static const prometheus::Histogram::BucketBoundaries buckets = {
-      0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
-  return buckets;
-}
-
 const prometheus::Histogram::BucketBoundaries& RowsBuckets() {
   static const prometheus::Histogram::BucketBoundaries buckets = {
       1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 512, 1024};
@@ -23,6 +16,12 @@ const prometheus::Histogram::BucketBoundaries& RowsBuckets() {
 std::string WorkerLabel(int worker) { return std::to_string(worker); }
 
 }  // namespace
+
+const prometheus::Histogram::BucketBoundaries& SecondsBuckets() {
+  static const prometheus::Histogram::BucketBoundaries buckets = {
+      0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600};
+  return buckets;
+}
 
 ServerMetrics::Counters& ServerMetrics::AddCounters(const std::string& name,
                                                     const std::string& help) {
@@ -74,11 +73,18 @@ ServerMetrics::ServerMetrics(const std::string& version)
       streams_stalled_(AddCounters("ilf_streams_stalled_total",
                                    "Streams cancelled because their client did not read")),
       open_streams_(AddGauges("ilf_open_streams", "Generate calls under way").Add({})),
-      serving_(AddGauges("ilf_serving", "1 while the health service says SERVING").Add({})) {
+      serving_(AddGauges("ilf_serving", "1 while the health service says SERVING").Add({})),
+      tls_certificate_expiration_(
+          AddGauges("ilf_tls_certificate_expiration_timestamp_seconds",
+                    "Until when the TLS certificate is valid, in Unix time; absent without TLS")) {
   AddGauges("ilf_build_info", "Always 1; what was built").Add({{"version", version}}).Set(1);
 }
 
 void ServerMetrics::Serving(bool serving) { serving_.Set(serving ? 1 : 0); }
+
+void ServerMetrics::TlsCertificateExpires(absl::Time expiry) {
+  tls_certificate_expiration_.Add({}).Set(static_cast<double>(absl::ToUnixSeconds(expiry)));
+}
 
 void ServerMetrics::RequestEnded(const std::string& model, absl::StatusCode outcome,
                                  absl::Duration end_to_end) {

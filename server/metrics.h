@@ -14,6 +14,9 @@
 
 namespace ilf {
 
+// Of every histogram of seconds: 10 ms to 10 min, from one step of a small model to a long queue.
+const prometheus::Histogram::BucketBoundaries& SecondsBuckets();
+
 // Thread-safe.
 class ServerMetrics final : public Observer, public StreamObserver {
  public:
@@ -24,6 +27,8 @@ class ServerMetrics final : public Observer, public StreamObserver {
 
   // Whether the health service says SERVING.
   void Serving(bool serving);
+  // Until when the TLS certificate is valid.
+  void TlsCertificateExpires(absl::Time expiry);
 
   // Observer
   void RequestEnded(const std::string& model, absl::StatusCode outcome,
@@ -80,6 +85,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   Counters& streams_stalled_;
   prometheus::Gauge& open_streams_;
   prometheus::Gauge& serving_;
+  Gauges& tls_certificate_expiration_;
 };
 
 }  // namespace ilf

@@ -287,19 +287,19 @@ ServerChoices DrawServerChoices() {
 }
 
 absl::StatusOr<const ModelInfo*> FindModel(absl::Span<const ModelInfo> models,
-                                           const v1::GenerateRequest& request) {
+                                           const std::string& name, const std::string& field) {
   const auto format = [](std::string* out, const ModelInfo& model) {
     absl::StrAppend(out, "'", model.name, "'");
   };
-  if (request.model().empty()) {
+  if (name.empty()) {
     if (models.size() == 1) return &models.front();
-    return InvalidFields({{"model", absl::StrCat("required: one of ", List(models, format))}});
+    return InvalidFields({{field, absl::StrCat("required: one of ", List(models, format))}});
   }
   for (const ModelInfo& model : models) {
-    if (model.name == request.model()) return &model;
+    if (model.name == name) return &model;
   }
   return absl::NotFoundError(
-      absl::StrCat("no model ", Quoted(request.model()), "; there are: ", List(models, format)));
+      absl::StrCat("no model ", Quoted(name), "; there are: ", List(models, format)));
 }
 
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,

@@ -23,10 +23,10 @@ struct ServerChoices {
 // Random ones.
 ServerChoices DrawServerChoices();
 
-// The model that `request` names, or the only one where it names none. NOT_FOUND lists what there
-// is; INVALID_ARGUMENT where a name is needed. The result points into `models`.
+// The model that a request names in `field`, or the only one where it names none. NOT_FOUND lists
+// what there is; INVALID_ARGUMENT where a name is needed. The result points into `models`.
 absl::StatusOr<const ModelInfo*> FindModel(absl::Span<const ModelInfo> models,
-                                           const v1::GenerateRequest& request);
+                                           const std::string& name, const std::string& field);
 
 // A request that fulfils the promise of engine/api/generation.h; its deadline is left to the
 // caller.

@@ -2,12 +2,15 @@
 
 #include <algorithm>
 #include <exception>
+#include <utility>
+#include <vector>
 
 #include "grpcpp/ext/proto_server_reflection_plugin.h"
 #include "server/limits.h"
 #include "server/listen_address.h"
 #include "server/version.h"
 #include "spdlog/spdlog.h"
+#include "tls/credentials.h"
 
 namespace ilf {
 namespace {
@@ -19,6 +22,30 @@ constexpr absl::Duration kFlushTime = absl::Seconds(2);
 constexpr absl::Duration kKeepaliveTime = absl::Seconds(30);
 constexpr absl::Duration kKeepaliveTimeout = absl::Seconds(10);
 
+const std::vector<std::string>& ReadinessServices() {
+  static const std::vector<std::string> services = {
+      "", "readiness", v1::ImageGenerationService::service_full_name()};
+  return services;
+}
+
+const std::vector<std::string>& LivenessServices() {
+  static const std::vector<std::string> services = {"liveness"};
+  return services;
+}
+
+std::vector<std::string> AllHealthServices() {
+  std::vector<std::string> services = ReadinessServices();
+  services.insert(services.end(), LivenessServices().begin(), LivenessServices().end());
+  return services;
+}
+
+std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> Interceptors(
+    RpcMetrics* metrics) {
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> result;
+  result.push_back(metrics->MakeInterceptors());
+  return result;
+}
+
 GenerateStreamOptions StreamOptions(const ServerOptions& options) {
   return {{options.max_stream_bytes, kMaxChunkBytes}, options.write_stall_timeout};
 }
@@ -27,20 +54,42 @@ GenerateStreamOptions StreamOptions(const ServerOptions& options) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& options,
                                                       const Clock* clock) {
+  absl::StatusOr<std::optional<TlsCertificate>> certificate = CheckServerTls(options.tls);
+  if (!certificate.ok()) return certificate.status();
   std::unique_ptr<Server> server(new Server(options, clock));
   if (absl::Status status = server->OpenMetrics(options.metrics_address); !status.ok()) {
     return status;
   }
-  if (absl::Status status = server->OpenGrpc(options.address); !status.ok()) return status;
+  if (absl::Status status = server->OpenHealth(options.health_address); !status.ok()) {
+    return status;
+  }
+  if (absl::Status status = server->OpenGrpc(options); !status.ok()) return status;
+  server->tls_report_.emplace(options, *std::move(certificate), &server->metrics_, clock->Now());
   server->watch_ = std::thread([raw = server.get()] { raw->Watch(); });
   return server;
 }
 
 Server::Server(const ServerOptions& options, const Clock* clock)
     : watch_interval_(std::min(absl::Seconds(1), options.write_stall_timeout / 4)),
+      clock_(clock),
       metrics_(Version()),
+      rpc_metrics_(metrics_.registry().get(), clock),
       service_(StreamOptions(options), &metrics_, clock),
-      health_({"", v1::ImageGenerationService::service_full_name()}) {}
+      health_(AllHealthServices()),
+      health_for_port_(AllHealthServices()) {
+  for (HealthService* const health : {&health_, &health_for_port_}) {
+    health->SetServing(LivenessServices(), true);
+  }
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  for (const char* name :
+       {v1::ImageGenerationService::service_full_name(),
+        grpc::health::v1::Health::service_full_name(), "grpc.reflection.v1alpha.ServerReflection",
+        "grpc.reflection.v1.ServerReflection"}) {
+    const auto* const pool = google::protobuf::DescriptorPool::generated_pool();
+    const auto* const service = pool->FindServiceByName(name);
+    if (service != nullptr) rpc_metrics_.Announce(*service);  // reflection v1 is new in gRPC 1.60
+  }
+}
 
 Server::~Server() {
   {
@@ -49,7 +98,9 @@ Server::~Server() {
     closing_ = true;
   }
   if (watch_.joinable()) watch_.join();
-  if (grpc_server_ != nullptr) grpc_server_->Shutdown(std::chrono::system_clock::now());
+  for (grpc::Server* const server : {grpc_server_.get(), health_server_.get()}) {
+    if (server != nullptr) server->Shutdown(std::chrono::system_clock::now());
+  }
 }
 
 absl::Status Server::OpenMetrics(const std::string& address) {
@@ -64,11 +115,29 @@ absl::Status Server::OpenMetrics(const std::string& address) {
   return absl::OkStatus();
 }
 
-absl::Status Server::OpenGrpc(const std::string& address) {
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+absl::Status Server::OpenHealth(const std::string& address) {
+  if (address == kNoHealthPort) return absl::OkStatus();
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port);
+  builder.RegisterService(&health_for_port_);
+  builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxConcurrentStreams);
+  health_server_ = builder.BuildAndStart();
+  if (health_server_ == nullptr || port == 0) return ListenError(address);
+  health_address_ = WithPort(address, port);
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenGrpc(const ServerOptions& options) {
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(options.address,
+                           options.tls.cert.empty()
+                               ? grpc::InsecureServerCredentials()
+                               : ServerTlsCredentials(options.tls, options.tls_refresh_interval),
+                           &port);
   builder.RegisterService(&service_);
   builder.RegisterService(&health_);
   builder.SetMaxReceiveMessageSize(kMaxRequestBytes);
@@ -79,15 +148,18 @@ absl::Status Server::OpenGrpc(const std::string& address) {
                              static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTime)));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                              static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTimeout)));
+  builder.experimental().SetInterceptorCreators(Interceptors(&rpc_metrics_));
   grpc_server_ = builder.BuildAndStart();
-  if (grpc_server_ == nullptr || port == 0) return ListenError(address);
-  address_ = WithPort(address, port);
+  if (grpc_server_ == nullptr || port == 0) return ListenError(options.address);
+  address_ = WithPort(options.address, port);
   return absl::OkStatus();
 }
 
 void Server::SetServing(bool serving) {
   metrics_.Serving(serving);
-  health_.SetServing(serving);
+  for (HealthService* const health : {&health_, &health_for_port_}) {
+    health->SetServing(ReadinessServices(), serving);
+  }
 }
 
 void Server::Serve(Engine* engine) {
@@ -104,6 +176,7 @@ void Server::Watch() {
     if (const int stalled = service_.CancelStalledStreams(); stalled > 0) {
       spdlog::warn("cancelled {} streams whose clients do not read", stalled);
     }
+    tls_report_->Refresh(clock_->Now());
     if (engine_ == nullptr || engine_->Healthy() == serving_) continue;
     serving_ = !serving_;
     if (serving_) {

@@ -44,6 +44,16 @@ class Checker {
     Add({"device"}, index, absl::StrCat("must be cpu or cuda:N, is '", device, "'"));
   }
 
+  void File(const std::string& field, bool set, const std::string& path) {
+    if (set && path.empty()) Add({field}, -1, "must name a file, is ''");
+  }
+
+  void WholeSeconds(const std::string& field, const google::protobuf::Duration& value) {
+    if (value.nanos() == 0) return;
+    Add({field}, -1,
+        absl::StrCat("must be whole seconds, is ", absl::FormatDuration(FromProto(value))));
+  }
+
   void OneOf(std::vector<std::string> field, bool set, const std::string& value,
              const std::vector<std::string>& names) {
     if (!set || std::count(names.begin(), names.end(), value) > 0) return;
@@ -92,6 +102,13 @@ void ApplyStreaming(const config::v1::Streaming& streaming, ServerOptions* optio
   if (streaming.has_max_stream_bytes()) options->max_stream_bytes = streaming.max_stream_bytes();
 }
 
+void ApplyTls(const ServerConfig& config, ServerOptions* options) {
+  options->tls = {config.tls_cert(), config.tls_key(), config.tls_client_ca()};
+  if (config.has_tls_refresh_interval()) {
+    options->tls_refresh_interval = FromProto(config.tls_refresh_interval());
+  }
+}
+
 }  // namespace
 
 std::vector<ConfigViolation> CheckConfig(const ServerConfig& config) {
@@ -127,7 +144,25 @@ std::vector<ConfigViolation> CheckConfig(const ServerConfig& config) {
               absl::ZeroDuration(), absl::Hours(1));
   check.OneOf({"log_level"}, config.has_log_level(), config.log_level(),
               {"debug", "info", "warning", "error"});
+
+  if (config.has_health_address() && config.health_address() != kNoHealthPort) {
+    check.Address({"health_address"}, config.health_address());
+  }
+  check.File("tls_cert", config.has_tls_cert(), config.tls_cert());
+  check.File("tls_key", config.has_tls_key(), config.tls_key());
+  check.File("tls_client_ca", config.has_tls_client_ca(), config.tls_client_ca());
+  check.Range({"tls_refresh_interval"}, config.has_tls_refresh_interval(),
+              config.tls_refresh_interval(), absl::Seconds(1), absl::Hours(24));
+  check.WholeSeconds("tls_refresh_interval", config.tls_refresh_interval());
   return check.Take();
+}
+
+absl::StatusOr<std::optional<TlsCertificate>> CheckServerTls(const TlsFiles& files) {
+  if (!files.ca.empty() && files.cert.empty() && files.key.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(kClientAuthoritiesFlag, ": needs --tls_cert and --tls_key"));
+  }
+  return CheckTlsFiles(files, kClientAuthoritiesFlag);
 }
 
 ServerOptions MergeOptions(const ServerConfig& file, const ServerConfig& flags) {
@@ -136,6 +171,7 @@ ServerOptions MergeOptions(const ServerConfig& file, const ServerConfig& flags) 
   // A Duration is replaced as a whole: merging would add the file's nanoseconds to the flag's
   // seconds.
   if (flags.has_drain_timeout()) config.clear_drain_timeout();
+  if (flags.has_tls_refresh_interval()) config.clear_tls_refresh_interval();
   if (flags.streaming().has_write_stall_timeout()) {
     config.mutable_streaming()->clear_write_stall_timeout();
   }
@@ -154,6 +190,8 @@ ServerOptions MergeOptions(const ServerConfig& file, const ServerConfig& flags) 
   ApplyStreaming(config.streaming(), &options);
   if (config.has_drain_timeout()) options.drain_timeout = FromProto(config.drain_timeout());
   if (config.has_log_level()) options.log_level = config.log_level();
+  if (config.has_health_address()) options.health_address = config.health_address();
+  ApplyTls(config, &options);
   return options;
 }
 

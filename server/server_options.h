@@ -5,22 +5,33 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "ilf/config/v1/server_config.pb.h"
+#include "tls/credentials.h"
+#include "tls/tls_files.h"
 
 namespace ilf {
 
 // The metrics address of a server without metrics.
 inline constexpr char kNoMetrics[] = "none";
 
+// The health address of a server without a port for health checks alone.
+inline constexpr char kNoHealthPort[] = "none";
+
 // The default values are repeated for operators in proto/ilf/config/v1/server_config.proto.
 struct ServerOptions {
   std::string model_root;
   std::string address = "127.0.0.1:50051";
   std::string metrics_address = "127.0.0.1:9464";  // or "none"
+  std::string health_address = kNoHealthPort;
+
+  TlsFiles tls;  // no cert: plain text
+  absl::Duration tls_refresh_interval = kTlsRefreshInterval;
 
   std::vector<std::string> devices = {"cpu"};
   int threads_per_worker = 0;  // 0 = the cores shared out evenly
@@ -48,6 +59,12 @@ struct ConfigViolation {
 
 // Every rule that `config` breaks, in the order of the .proto.
 std::vector<ConfigViolation> CheckConfig(const config::v1::ServerConfig& config);
+
+// The flag that names the authorities of clients, TlsFiles::ca.
+inline constexpr char kClientAuthoritiesFlag[] = "--tls_client_ca";
+
+// The TLS files of a server, checked: CheckTlsFiles, and no authorities without a certificate.
+absl::StatusOr<std::optional<TlsCertificate>> CheckServerTls(const TlsFiles& files);
 
 // Both without violations. What neither sets keeps its default.
 ServerOptions MergeOptions(const config::v1::ServerConfig& file,

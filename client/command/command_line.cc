@@ -6,12 +6,18 @@
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
 #include "client/command/exit_code.h"
 #include "client/command/names.h"
 #include "client/command/output_files.h"
+#include "tls/credentials.h"
+#include "tls/tls_files.h"
 
 namespace ilf {
 namespace {
+
+// A probe that waits longer is of no use: Docker's and Kubernetes' own limits are seconds.
+constexpr absl::Duration kHealthTimeout = absl::Seconds(3);
 
 // What the flags of `generate` hold before they become a request.
 struct GenerateFlags {
@@ -43,7 +49,26 @@ void AddChoice(CLI::App& app, const std::string& flag, Enum& value,
       ->check(CLI::IsMember(names));
 }
 
-void AddCallFlags(CLI::App& app, ClientOptions& client, bool& json) {
+// What the flags of TLS hold before they become credentials.
+struct TlsFlags {
+  bool system_authorities = false;
+  TlsFiles files;
+};
+
+void AddTlsFlags(CLI::App& app, TlsFlags& tls) {
+  app.add_flag("--tls", tls.system_authorities,
+               "TLS, with a server that an authority known to this system has signed");
+  app.add_option("--tls_ca", tls.files.ca,
+                 "TLS, with a server that one of these authorities has signed; PEM")
+      ->type_name("FILE");
+  app.add_option("--tls_cert", tls.files.cert,
+                 "certificate to show to the server (mutual TLS); PEM")
+      ->type_name("FILE");
+  app.add_option("--tls_key", tls.files.key, "private key of --tls_cert; PEM")->type_name("FILE");
+}
+
+void AddCallFlags(CLI::App& app, ClientOptions& client, TlsFlags& tls, bool& json) {
+  const bool limited = client.timeout != absl::InfiniteDuration();
   app.add_option("--address", client.address, "HOST:PORT of the server")->capture_default_str();
   app.add_option_function<std::string>(
          "--timeout",
@@ -53,9 +78,27 @@ void AddCallFlags(CLI::App& app, ClientOptions& client, bool& json) {
              throw CLI::ValidationError("--timeout", "needs a duration such as 30s or 2m");
            }
          },
-         "longest time for the whole call, such as 30s or 2m (default: none)")
+         absl::StrCat("longest time for the whole call, such as 30s or 2m (default: ",
+                      limited ? absl::FormatDuration(client.timeout) : "none", ")"))
       ->type_name("DURATION");
+  AddTlsFlags(app, tls);
   app.add_flag("--json", json, "print JSON to standard output, one object a line");
+}
+
+void ApplyTls(const TlsFlags& tls, Connection& connection) {
+  const TlsFiles& files = tls.files;
+  connection.tls =
+      tls.system_authorities || !files.ca.empty() || !files.cert.empty() || !files.key.empty();
+  if (!connection.tls) return;
+  if (tls.system_authorities && !files.ca.empty()) {
+    throw CLI::ValidationError("--tls", "and --tls_ca exclude each other: whom to trust?");
+  }
+  const auto certificate = CheckTlsFiles(files, "--tls_ca");
+  if (!certificate.ok()) {
+    throw CLI::ValidationError(std::string(certificate.status().message()));
+  }
+  connection.tls_cert = certificate->has_value();
+  connection.client.credentials = ClientTlsCredentials(files, kTlsRefreshInterval);
 }
 
 void AddConditionFlags(CLI::App& app, GenerateFlags& flags) {
@@ -172,6 +215,7 @@ Command ParseCommandLine(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.footer(ExitCodeHelp());
 
+  TlsFlags tls;
   GenerateCommand generate;
   GenerateFlags flags;
   CLI::App* generate_app = app.add_subcommand("generate", "make pictures and write them to files");
@@ -179,16 +223,35 @@ Command ParseCommandLine(int argc, const char* const* argv) {
   AddConditionFlags(*generate_app, flags);
   AddSamplingFlags(*generate_app, flags);
   AddOutputFlags(*generate_app, flags, generate.progress);
-  AddCallFlags(*generate_app, generate.client, generate.json);
+  AddCallFlags(*generate_app, generate.connection.client, tls, generate.json);
 
   ModelsCommand models;
   CLI::App* models_app = app.add_subcommand("models", "list what the server serves");
-  AddCallFlags(*models_app, models.client, models.json);
+  models_app->add_option("name", models.model, "only this model");
+  AddCallFlags(*models_app, models.connection.client, tls, models.json);
+
+  HealthCommand health;
+  health.connection.client.timeout = kHealthTimeout;
+  CLI::App* health_app =
+      app.add_subcommand("health", "ask whether the server serves; exits with 0 only if it does");
+  health_app->footer(ExitCodeHelp());
+  health_app->add_option("--service", health.service,
+                         "readiness: takes requests; liveness: runs (default: the server as a "
+                         "whole, which is its readiness)");
+  AddCallFlags(*health_app, health.connection.client, tls, health.json);
 
   try {
     app.parse(argc, argv);
-    if (!generate_app->parsed()) return models;
+    if (models_app->parsed()) {
+      ApplyTls(tls, models.connection);
+      return models;
+    }
+    if (health_app->parsed()) {
+      ApplyTls(tls, health.connection);
+      return health;
+    }
     CheckGenerate(flags, generate.json);
+    ApplyTls(tls, generate.connection);
   } catch (const CLI::ParseError& error) {
     return ExitNow{app.exit(error) == 0 ? kExitOk : kExitUsage};
   }

@@ -12,9 +12,16 @@
 
 namespace ilf {
 
+// Where the server is, and how to talk to it.
+struct Connection {
+  ClientOptions client;
+  bool tls = false;       // client.credentials are set
+  bool tls_cert = false;  // and show a certificate
+};
+
 // ilf-client generate
 struct GenerateCommand {
-  ClientOptions client;
+  Connection connection;
   v1::GenerateRequest request;
   // Set where --preview_every was not given: previews of this size where they can be drawn.
   std::optional<int> default_preview_side;
@@ -25,7 +32,15 @@ struct GenerateCommand {
 
 // ilf-client models
 struct ModelsCommand {
-  ClientOptions client;
+  Connection connection;
+  std::optional<std::string> model;  // only this one
+  bool json = false;
+};
+
+// ilf-client health
+struct HealthCommand {
+  Connection connection;
+  std::string service;
   bool json = false;
 };
 
@@ -34,7 +49,7 @@ struct ExitNow {
   int code = 0;
 };
 
-using Command = std::variant<ExitNow, GenerateCommand, ModelsCommand>;
+using Command = std::variant<ExitNow, GenerateCommand, ModelsCommand, HealthCommand>;
 
 Command ParseCommandLine(int argc, const char* const* argv);
 

@@ -15,4 +15,8 @@ int RunGenerate(const GenerateCommand& command, std::stop_token stop);
 // Prints what the server serves. Returns the program's exit code.
 int RunModels(const ModelsCommand& command, std::stop_token stop);
 
+// Prints the status of the service: SERVING or NOT_SERVING. Returns the program's exit code, 0 only
+// for SERVING.
+int RunHealth(const HealthCommand& command, std::stop_token stop);
+
 }  // namespace ilf

@@ -29,4 +29,10 @@ std::string ToJsonLine(const v1::GenerateResponse& event) {
 
 std::string ToJsonLine(const v1::ListModelsResponse& models) { return ToJson(models); }
 
+std::string ToJsonLine(const v1::Model& model) { return ToJson(model); }
+
+std::string ToJsonLine(const grpc::health::v1::HealthCheckResponse& health) {
+  return ToJson(health);
+}
+
 }  // namespace ilf

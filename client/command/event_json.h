@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "grpc/health/v1/health.pb.h"
 #include "ilf/v1/image_generation.pb.h"
 
 namespace ilf {
@@ -12,5 +13,7 @@ namespace ilf {
 // of pictures are left out. No line break.
 std::string ToJsonLine(const v1::GenerateResponse& event);
 std::string ToJsonLine(const v1::ListModelsResponse& models);
+std::string ToJsonLine(const v1::Model& model);
+std::string ToJsonLine(const grpc::health::v1::HealthCheckResponse& health);
 
 }  // namespace ilf

@@ -3,6 +3,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "client/command/tls_hint.h"
 #include "client/error_details.h"
 
 namespace ilf {
@@ -36,7 +37,7 @@ std::string ExitCodeHelp() {
          "   0  done\n"
          "   2  the command line is wrong\n"
          "   3  the server refused a value (also: no such model, request id in use)\n"
-         "   4  no server answers, or it is starting or stopping\n"
+         "   4  no server answers, or it is starting or stopping (health: not SERVING)\n"
          "   5  --timeout has passed, or cannot be met\n"
          "   6  cancelled (Ctrl-C)\n"
          "   7  the server's queue is full\n"
@@ -45,7 +46,7 @@ std::string ExitCodeHelp() {
          "  10  a picture could not be written";
 }
 
-std::string ErrorText(const absl::Status& call) {
+std::string ErrorText(const absl::Status& call, const Connection& connection) {
   std::string text =
       absl::StrCat("error: ", absl::StatusCodeToString(call.code()), ": ", call.message(), "\n");
   if (const auto bad_request = BadRequestOf(call); bad_request.has_value()) {
@@ -56,6 +57,9 @@ std::string ErrorText(const absl::Status& call) {
   }
   if (const auto delay = RetryDelayOf(call); delay.has_value()) {
     absl::StrAppend(&text, "  try again in ", absl::FormatDuration(*delay), "\n");
+  }
+  if (const std::string hint = TlsHint(call, connection); !hint.empty()) {
+    absl::StrAppend(&text, "  ", hint, "\n");
   }
   return text;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "client/command/command_line.h"
 
 namespace ilf {
 
@@ -11,7 +12,7 @@ enum ExitCode : int {
   kExitOk = 0,
   kExitUsage = 2,               // the command line is wrong
   kExitInvalidArgument = 3,     // the server refused a value: INVALID_ARGUMENT, NOT_FOUND, ...
-  kExitUnavailable = 4,         // no server there, or it is starting or stopping
+  kExitUnavailable = 4,         // no server there, or it is starting or stopping; not SERVING
   kExitDeadlineExceeded = 5,    // --timeout passed or cannot be met
   kExitCancelled = 6,           // Ctrl-C
   kExitResourceExhausted = 7,   // the server's queue is full
@@ -26,7 +27,7 @@ ExitCode ExitCodeOf(const absl::Status& call);
 std::string ExitCodeHelp();
 
 // What went wrong, for people: the message, then one line for each field that the server objected
-// to, and when to try again. Ends with a newline.
-std::string ErrorText(const absl::Status& call);
+// to, when to try again, and what to do about TLS (tls_hint.h). Ends with a newline.
+std::string ErrorText(const absl::Status& call, const Connection& connection);
 
 }  // namespace ilf

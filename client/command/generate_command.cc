@@ -66,7 +66,7 @@ class Generation {
   // Returns the exit code.
   int Run(const GenerateCommand& command, v1::GenerateRequest request, std::stop_token stop) {
     const std::stop_callback forward(stop, [this] { stop_.request_stop(); });
-    Client client(command.client);
+    Client client(command.connection.client);
     const absl::Status call = client.Generate(
         request, [this](const v1::GenerateResponse& event) { OnEvent(event); }, stop_.get_token());
     view_->Close();
@@ -75,7 +75,7 @@ class Generation {
       return kExitCannotWrite;
     }
     ShowPaths();
-    if (!call.ok()) WriteToStderr(ErrorText(call));
+    if (!call.ok()) WriteToStderr(ErrorText(call, command.connection));
     return ExitCodeOf(call);
   }
 

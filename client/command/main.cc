@@ -1,4 +1,5 @@
 // ilf-client: makes pictures with an ilf-server from the command line.
+#include <cstdlib>
 #include <variant>
 
 #include "client/command/command_line.h"
@@ -9,8 +10,13 @@ int main(int argc, char** argv) {
   const ilf::Command command = ilf::ParseCommandLine(argc, argv);
   if (const auto* exit = std::get_if<ilf::ExitNow>(&command)) return exit->code;
   const ilf::InterruptWatcher interrupts;
+  // gRPC would write lines of its own between ours.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (const auto* generate = std::get_if<ilf::GenerateCommand>(&command)) {
     return ilf::RunGenerate(*generate, interrupts.Token());
+  }
+  if (const auto* health = std::get_if<ilf::HealthCommand>(&command)) {
+    return ilf::RunHealth(*health, interrupts.Token());
   }
   return ilf::RunModels(std::get<ilf::ModelsCommand>(command), interrupts.Token());
 }

@@ -48,23 +48,35 @@ std::string DescribeModel(const v1::Model& model) {
   return text;
 }
 
+absl::StatusOr<std::string> ShowOne(Client& client, const ModelsCommand& command,
+                                    std::stop_token stop) {
+  const auto model = client.GetModel(*command.model, std::move(stop));
+  if (!model.ok()) return model.status();
+  return command.json ? ToJsonLine(*model) + "\n" : DescribeModel(*model);
+}
+
+absl::StatusOr<std::string> ShowAll(Client& client, const ModelsCommand& command,
+                                    std::stop_token stop) {
+  const auto models = client.ListModels(std::move(stop));
+  if (!models.ok()) return models.status();
+  if (command.json) return ToJsonLine(*models) + "\n";
+  std::string text;
+  for (const v1::Model& model : models->models()) text += DescribeModel(model);
+  return text;
+}
+
 }  // namespace
 
 int RunModels(const ModelsCommand& command, std::stop_token stop) {
-  Client client(command.client);
-  const auto models = client.ListModels(std::move(stop));
-  if (!models.ok()) {
-    std::fputs(ErrorText(models.status()).c_str(), stderr);
-    return ExitCodeOf(models.status());
+  Client client(command.connection.client);
+  const auto text = command.model.has_value() ? ShowOne(client, command, std::move(stop))
+                                              : ShowAll(client, command, std::move(stop));
+  if (!text.ok()) {
+    std::fputs(ErrorText(text.status(), command.connection).c_str(), stderr);
+    return ExitCodeOf(text.status());
   }
-  std::string text;
-  if (command.json) {
-    text = ToJsonLine(*models) + "\n";
-  } else {
-    for (const v1::Model& model : models->models()) text += DescribeModel(model);
-  }
-  return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitOk
-                                                                           : kExitCannotWrite;
+  return std::fputs(text->c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitOk
+                                                                            : kExitCannotWrite;
 }
 
 }  // namespace ilf

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <vector>
+
+#include "tests/testing/certificates.h"
 
 namespace ilf {
 namespace {
@@ -48,7 +51,7 @@ TEST(CommandLineTest, LeavesDefaultsToTheServer) {
   EXPECT_EQ(request.steps(), 0);
   EXPECT_EQ(request.solver(), v1::SOLVER_UNSPECIFIED);
   EXPECT_EQ(command.default_preview_side, 0);
-  EXPECT_EQ(command.client.timeout, absl::InfiniteDuration());
+  EXPECT_EQ(command.connection.client.timeout, absl::InfiniteDuration());
 }
 
 TEST(CommandLineTest, EveryFlagReachesTheRequest) {
@@ -79,8 +82,8 @@ TEST(CommandLineTest, EveryFlagReachesTheRequest) {
   EXPECT_EQ(request.output_format(), v1::IMAGE_FORMAT_JPEG);
   EXPECT_EQ(request.request_id(), "r");
   EXPECT_EQ(command.out, "x/");
-  EXPECT_EQ(command.client.address, "host:1");
-  EXPECT_EQ(command.client.timeout, absl::Seconds(90));
+  EXPECT_EQ(command.connection.client.address, "host:1");
+  EXPECT_EQ(command.connection.client.timeout, absl::Seconds(90));
   EXPECT_EQ(command.progress, ProgressMode::kPlain);
   EXPECT_TRUE(command.json);
   EXPECT_FALSE(command.default_preview_side.has_value());
@@ -101,9 +104,57 @@ TEST(CommandLineTest, ModelsTakesTheFlagsOfACall) {
   const Command command = Parse({"models", "--address", "host:1", "--timeout", "5s", "--json"});
   const auto* models = std::get_if<ModelsCommand>(&command);
   ASSERT_NE(models, nullptr);
-  EXPECT_EQ(models->client.address, "host:1");
-  EXPECT_EQ(models->client.timeout, absl::Seconds(5));
+  EXPECT_EQ(models->connection.client.address, "host:1");
+  EXPECT_EQ(models->connection.client.timeout, absl::Seconds(5));
   EXPECT_TRUE(models->json);
+}
+
+TEST(CommandLineTest, ModelsTakesAName) {
+  const Command command = Parse({"models", "fashion"});
+  ASSERT_TRUE(std::holds_alternative<ModelsCommand>(command));
+  EXPECT_EQ(std::get<ModelsCommand>(command).model, "fashion");
+  EXPECT_FALSE(std::get<ModelsCommand>(Parse({"models"})).model.has_value());
+}
+
+TEST(CommandLineTest, HealthHasAShortDeadlineOfItsOwn) {
+  const Command command = Parse({"health", "--service", "liveness", "--address", "host:1"});
+  const auto* health = std::get_if<HealthCommand>(&command);
+  ASSERT_NE(health, nullptr);
+  EXPECT_EQ(health->service, "liveness");
+  EXPECT_EQ(health->connection.client.address, "host:1");
+  EXPECT_EQ(health->connection.client.timeout, absl::Seconds(3));
+  EXPECT_FALSE(health->connection.tls);
+  EXPECT_EQ(std::get<HealthCommand>(Parse({"health"})).service, "");
+}
+
+TEST(CommandLineTest, EveryCommandTakesTheFlagsOfTls) {
+  const CertificateAuthority authority;
+  const Identity identity = authority.Issue();
+  SecretFolder folder;
+  folder.Replace({{"ca", authority.cert()}, {"cert", identity.cert}, {"key", identity.key}});
+  const std::string ca = folder.Path("ca"), cert = folder.Path("cert"), key = folder.Path("key");
+  const auto connection = [&](std::vector<const char*> arguments) {
+    arguments.insert(arguments.end(), {"--tls_ca", ca.c_str(), "--tls_cert", cert.c_str(),
+                                       "--tls_key", key.c_str()});
+    const Command command = Parse(arguments);
+    if (const auto* it = std::get_if<GenerateCommand>(&command)) return it->connection;
+    if (const auto* it = std::get_if<ModelsCommand>(&command)) return it->connection;
+    if (const auto* it = std::get_if<HealthCommand>(&command)) return it->connection;
+    return Connection();
+  };
+  for (const auto& arguments : std::vector<std::vector<const char*>>{
+           {"generate", "--label", "1"}, {"models"}, {"health"}}) {
+    EXPECT_TRUE(connection(arguments).tls);
+    EXPECT_TRUE(connection(arguments).tls_cert);
+    EXPECT_NE(connection(arguments).client.credentials, nullptr);
+  }
+}
+
+TEST(CommandLineTest, TlsTrustsTheSystemWhereNoAuthorityIsNamed) {
+  const Command command = Parse({"models", "--tls"});
+  ASSERT_TRUE(std::holds_alternative<ModelsCommand>(command));
+  EXPECT_TRUE(std::get<ModelsCommand>(command).connection.tls);
+  EXPECT_FALSE(std::get<ModelsCommand>(command).connection.tls_cert);
 }
 
 TEST(CommandLineTest, HelpIsNoError) {
@@ -131,7 +182,13 @@ TEST(CommandLineTest, RefusesWhatMakesNoSense) {
       {"generate", "--label", "1", "--out", "-", "--count", "2"},
       {"generate", "--label", "1", "--out", "a.png", "--format", "jpeg"},
       {"generate", "--label", "1", "--unknown"},
-      {"models", "extra"},
+      {"models", "one", "another"},
+      {"health", "extra"},
+      {"health", "--timeout", "0s"},
+      {"models", "--tls_cert", "/dev/null"},
+      {"models", "--tls_key", "/dev/null"},
+      {"models", "--tls_ca", "/nowhere/ca.pem"},
+      {"models", "--tls", "--tls_ca", "/dev/null"},
   };
   for (const auto& arguments : wrong) {
     EXPECT_EQ(ExitCodeOfParsing(arguments), 2) << ::testing::PrintToString(arguments);

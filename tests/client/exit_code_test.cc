@@ -48,10 +48,23 @@ TEST(ErrorTextTest, NamesTheFieldsThatTheServerObjectsTo) {
     violation->set_description("too large");
   }
   Attach(bad_request, status);
-  EXPECT_EQ(ErrorText(status),
+  EXPECT_EQ(ErrorText(status, {}),
             "error: INVALID_ARGUMENT: 2 fields are invalid\n"
             "  steps: too large\n"
             "  width: too large\n");
+}
+
+TEST(ErrorTextTest, HintsAtTlsOnlyWhereAConnectionBroke) {
+  const absl::Status broke = absl::UnavailableError("Socket closed");
+  EXPECT_THAT(ErrorText(broke, {}), testing::HasSubstr("--tls_ca"));
+  EXPECT_THAT(ErrorText(broke, {.client = {}, .tls = true}), testing::HasSubstr("--tls_cert"));
+  for (const absl::Status& other :
+       {absl::UnavailableError("Failed to connect to remote host: Connection refused"),
+        absl::UnavailableError("the server is loading its models"),
+        absl::InternalError("Socket closed")}) {
+    EXPECT_EQ(ErrorText(other, {}), "error: " + absl::StatusCodeToString(other.code()) + ": " +
+                                        std::string(other.message()) + "\n");
+  }
 }
 
 TEST(ErrorTextTest, DoesNotRepeatWhatTheMessageSays) {
@@ -61,7 +74,7 @@ TEST(ErrorTextTest, DoesNotRepeatWhatTheMessageSays) {
   violation->set_field("steps");
   violation->set_description("too large");
   Attach(bad_request, status);
-  EXPECT_EQ(ErrorText(status), "error: INVALID_ARGUMENT: steps: too large\n");
+  EXPECT_EQ(ErrorText(status, {}), "error: INVALID_ARGUMENT: steps: too large\n");
 }
 
 TEST(ErrorTextTest, SaysWhenToTryAgain) {
@@ -70,7 +83,7 @@ TEST(ErrorTextTest, SaysWhenToTryAgain) {
   retry.mutable_retry_delay()->set_seconds(2);
   retry.mutable_retry_delay()->set_nanos(500'000'000);
   Attach(retry, status);
-  EXPECT_EQ(ErrorText(status),
+  EXPECT_EQ(ErrorText(status, {}),
             "error: RESOURCE_EXHAUSTED: the queue is full\n  try again in 2.5s\n");
 }
 

@@ -1,17 +1,14 @@
 // Runs the ilf-client executable against a scripted server.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pty.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
+#include "tests/client/run_client.h"
 #include "tests/client/scripted_server.h"
 
 namespace ilf {
@@ -20,32 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
-
-struct Outcome {
-  int exit_code = -1;
-  std::string out;
-  std::string err;  // of a terminal: both
-};
-
-std::string ReadAll(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-int ExitCodeOf(pid_t child) {
-  int status = 0;
-  waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-[[noreturn]] void Exec(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), ILF_CLIENT_PATH);
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  execv(argv[0], argv.data());
-  _exit(127);
-}
 
 class IlfClientTest : public ::testing::Test {
  protected:
@@ -80,17 +51,7 @@ class IlfClientTest : public ::testing::Test {
 
   // Runs the client in the test's folder, without a terminal.
   Outcome Run(const std::vector<std::string>& arguments) const {
-    const fs::path out = folder_ / "stdout.txt";
-    const fs::path err = folder_ / "stderr.txt";
-    const pid_t child = fork();
-    if (child == 0) {
-      dup2(open(out.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDOUT_FILENO);
-      dup2(open(err.c_str(), O_CREAT | O_TRUNC | O_WRONLY, 0600), STDERR_FILENO);
-      if (chdir(folder_.c_str()) != 0) _exit(127);
-      Exec(WithAddress(arguments));
-    }
-    const int exit_code = ExitCodeOf(child);
-    return {exit_code, ReadAll(out), ReadAll(err)};
+    return RunClient(WithAddress(arguments), folder_);
   }
 
   // Runs the client in a terminal, and presses Ctrl-C once `interrupt` has been printed.
@@ -102,7 +63,7 @@ class IlfClientTest : public ::testing::Test {
     if (child == 0) {
       setenv("TERM", "xterm-256color", 1);
       if (chdir(folder_.c_str()) != 0) _exit(127);
-      Exec(WithAddress(arguments));
+      ExecClient(WithAddress(arguments));
     }
     std::string screen;
     bool interrupted = interrupt.empty();
@@ -218,6 +179,38 @@ TEST_F(IlfClientTest, ListsModels) {
   EXPECT_THAT(outcome.out, HasSubstr("fashion: DiT"));
   EXPECT_THAT(outcome.out, HasSubstr("labels: Bag\n"));
   EXPECT_THAT(outcome.out, HasSubstr("solvers: ddim\n"));
+}
+
+TEST_F(IlfClientTest, ShowsOneModelByName) {
+  for (const char* name : {"fashion", "faces"}) server_.models.add_models()->set_name(name);
+  const Outcome outcome = Run({"models", "faces"});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("faces: "));
+  EXPECT_THAT(outcome.out, Not(HasSubstr("fashion")));
+  EXPECT_THAT(Run({"models", "faces", "--json"}).out, HasSubstr(R"("name":"faces")"));
+  EXPECT_EQ(Run({"models", "places"}).exit_code, 3);
+}
+
+TEST_F(IlfClientTest, HealthSucceedsOnlyWhileTheServiceServes) {
+  using grpc::health::v1::HealthCheckResponse;
+  server_.health.statuses = {{"", HealthCheckResponse::SERVING},
+                             {"readiness", HealthCheckResponse::NOT_SERVING},
+                             {"liveness", HealthCheckResponse::SERVING}};
+  const Outcome whole = Run({"health"});
+  EXPECT_EQ(whole.exit_code, 0) << whole.err;
+  EXPECT_EQ(whole.out, "SERVING\n");
+  const Outcome readiness = Run({"health", "--service", "readiness"});
+  EXPECT_EQ(readiness.exit_code, 4);
+  EXPECT_EQ(readiness.out, "NOT_SERVING\n");
+  EXPECT_EQ(Run({"health", "--service", "liveness", "--json"}).out, "{\"status\":\"SERVING\"}\n");
+  EXPECT_EQ(Run({"health", "--service", "beauty"}).exit_code, 3);
+}
+
+TEST(IlfClientAloneTest, HealthFailsWhereNobodyListens) {
+  const Outcome outcome = RunClient({"health", "--address", "127.0.0.1:1"}, ::testing::TempDir());
+  EXPECT_EQ(outcome.exit_code, 4);
+  EXPECT_THAT(outcome.err, HasSubstr("UNAVAILABLE"));
+  EXPECT_THAT(outcome.err, Not(HasSubstr("tls")));
 }
 
 }  // namespace

@@ -3,17 +3,28 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "grpcpp/security/server_credentials.h"
 #include "grpcpp/server_builder.h"
 #include "opencv2/imgcodecs.hpp"
 
 namespace ilf {
 
-ScriptedServer::ScriptedServer() {
+grpc::Status ScriptedHealth::Check(grpc::ServerContext*,
+                                   const grpc::health::v1::HealthCheckRequest* request,
+                                   grpc::health::v1::HealthCheckResponse* response) {
+  const auto found = statuses.find(request->service());
+  if (found == statuses.end()) {
+    return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such service");
+  }
+  response->set_status(found->second);
+  return grpc::Status::OK;
+}
+
+ScriptedServer::ScriptedServer(const std::shared_ptr<grpc::ServerCredentials>& credentials) {
   int port = 0;
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port);
+  builder.AddListeningPort("127.0.0.1:0", credentials, &port);
   builder.RegisterService(this);
+  builder.RegisterService(&health);
   server_ = builder.BuildAndStart();
   address_ = absl::StrCat("127.0.0.1:", port);
 }
@@ -29,6 +40,16 @@ grpc::Status ScriptedServer::ListModels(grpc::ServerContext*, const v1::ListMode
                                         v1::ListModelsResponse* response) {
   *response = models;
   return grpc::Status::OK;
+}
+
+grpc::Status ScriptedServer::GetModel(grpc::ServerContext*, const v1::GetModelRequest* request,
+                                      v1::GetModelResponse* response) {
+  for (const v1::Model& model : models.models()) {
+    if (model.name() != request->name()) continue;
+    *response->mutable_model() = model;
+    return grpc::Status::OK;
+  }
+  return grpc::Status(grpc::StatusCode::NOT_FOUND, "no such model");
 }
 
 std::string SolidPng(int width, int height, int red, int green, int blue) {

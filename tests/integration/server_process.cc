@@ -33,8 +33,8 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags) {
 
   std::string port_file;
   char c;
-  // The server keeps the inherited descriptor open: two lines are all there is.
-  while (std::count(port_file.begin(), port_file.end(), '\n') < 2 && read(ports[0], &c, 1) == 1) {
+  // The server keeps the inherited descriptor open: three lines are all there is.
+  while (std::count(port_file.begin(), port_file.end(), '\n') < 3 && read(ports[0], &c, 1) == 1) {
     port_file += c;
   }
   close(ports[0]);
@@ -44,6 +44,7 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags) {
   }
   address_ = entries["address"];
   metrics_address_ = entries["metrics_address"];
+  health_address_ = entries["health_address"];
 }
 
 TestClient ServerProcess::Client() const {

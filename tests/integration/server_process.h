@@ -31,6 +31,8 @@ class ServerProcess {
   // "" when the process ended before its ports were open.
   const std::string& address() const { return address_; }
   const std::string& metrics_address() const { return metrics_address_; }
+  // "" without --health_address.
+  const std::string& health_address() const { return health_address_; }
   ChildProcess& process() { return *process_; }
 
   TestClient Client() const;
@@ -44,6 +46,7 @@ class ServerProcess {
  private:
   std::string address_;
   std::string metrics_address_;
+  std::string health_address_;
   std::unique_ptr<ChildProcess> process_;
 };
 

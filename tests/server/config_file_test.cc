@@ -39,6 +39,11 @@ TEST(ParseConfigTest, ReadsEveryField) {
     }
     drain_timeout { seconds: 9 nanos: 500000000 }
     log_level: "warning"
+    health_address: "[::]:9001"
+    tls_cert: "/tls/tls.crt"
+    tls_key: "/tls/tls.key"
+    tls_client_ca: "/tls/ca.crt"
+    tls_refresh_interval { seconds: 11 }
   )",
                                   "ilf.textproto");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -58,6 +63,11 @@ TEST(ParseConfigTest, ReadsEveryField) {
   EXPECT_EQ(options.max_stream_bytes, 2'000'000);
   EXPECT_EQ(options.drain_timeout, absl::Milliseconds(9500));
   EXPECT_EQ(options.log_level, "warning");
+  EXPECT_EQ(options.health_address, "[::]:9001");
+  EXPECT_EQ(options.tls.cert, "/tls/tls.crt");
+  EXPECT_EQ(options.tls.key, "/tls/tls.key");
+  EXPECT_EQ(options.tls.ca, "/tls/ca.crt");
+  EXPECT_EQ(options.tls_refresh_interval, absl::Seconds(11));
 }
 
 TEST(ParseConfigTest, AnEmptyFileKeepsEveryDefault) {
@@ -66,6 +76,9 @@ TEST(ParseConfigTest, AnEmptyFileKeepsEveryDefault) {
   const ServerOptions options = MergeOptions(*config, {});
   EXPECT_EQ(options.address, ServerOptions{}.address);
   EXPECT_THAT(options.devices, testing::ElementsAre("cpu"));
+  EXPECT_EQ(options.health_address, kNoHealthPort);
+  EXPECT_EQ(options.tls.cert, "");
+  EXPECT_EQ(options.tls_refresh_interval, kTlsRefreshInterval);
 }
 
 TEST(ParseConfigTest, AMistakeInTheSyntaxHasItsLineAndColumn) {
@@ -130,7 +143,14 @@ TEST(ParseConfigTest, EveryRangeIsChecked) {
                            "streaming { write_stall_timeout { seconds: 3601 } }",
                            "streaming { max_stream_bytes: 1048575 }",
                            "streaming { max_stream_bytes: 1073741825 }",
-                           "drain_timeout { seconds: -1 }"}) {
+                           "drain_timeout { seconds: -1 }",
+                           "health_address: \"h\"",
+                           "tls_cert: \"\"",
+                           "tls_key: \"\"",
+                           "tls_client_ca: \"\"",
+                           "tls_refresh_interval { seconds: 0 }",
+                           "tls_refresh_interval { seconds: 1 nanos: 1 }",
+                           "tls_refresh_interval { seconds: 86401 }"}) {
     EXPECT_FALSE(ParseConfig(text, "f").ok()) << text;
   }
 }

@@ -26,12 +26,29 @@ std::string ErrorOf(std::vector<const char*> arguments) {
 }
 
 TEST(FlagsTest, EveryFlagReachesTheOptions) {
-  const auto flags =
-      Parse({"--model_root", "m", "--address=h:1", "--metrics_address=h:2", "--device=cpu,cuda:1",
-             "--device", "cuda:2", "--threads_per_worker=3", "--dtype=float32",
-             "--drain_timeout=1m", "--max_queued_images=11", "--max_batch_rows=12",
-             "--max_active_images=13", "--write_stall_timeout=1500ms", "--log_level=error",
-             "--config=c.textproto", "--port_file=p", "--check_config"});
+  const auto flags = Parse({"--model_root",
+                            "m",
+                            "--address=h:1",
+                            "--metrics_address=h:2",
+                            "--device=cpu,cuda:1",
+                            "--device",
+                            "cuda:2",
+                            "--threads_per_worker=3",
+                            "--dtype=float32",
+                            "--drain_timeout=1m",
+                            "--max_queued_images=11",
+                            "--max_batch_rows=12",
+                            "--max_active_images=13",
+                            "--write_stall_timeout=1500ms",
+                            "--log_level=error",
+                            "--config=c.textproto",
+                            "--port_file=p",
+                            "--check_config",
+                            "--health_address=h:3",
+                            "--tls_cert=c",
+                            "--tls_key=k",
+                            "--tls_client_ca=a",
+                            "--tls_refresh_interval=5s"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_file, "c.textproto");
   EXPECT_EQ(flags->port_file, "p");
@@ -49,6 +66,11 @@ TEST(FlagsTest, EveryFlagReachesTheOptions) {
   EXPECT_EQ(options.max_active_images, 13);
   EXPECT_EQ(options.write_stall_timeout, absl::Milliseconds(1500));
   EXPECT_EQ(options.log_level, "error");
+  EXPECT_EQ(options.health_address, "h:3");
+  EXPECT_EQ(options.tls.cert, "c");
+  EXPECT_EQ(options.tls.key, "k");
+  EXPECT_EQ(options.tls.ca, "a");
+  EXPECT_EQ(options.tls_refresh_interval, absl::Seconds(5));
 }
 
 TEST(FlagsTest, AFlagOverridesTheFileAndLeavesTheRest) {
@@ -67,6 +89,19 @@ TEST(FlagsTest, AFlagOverridesTheFileAndLeavesTheRest) {
   EXPECT_EQ(options.max_queued_images, 9);
 }
 
+TEST(FlagsTest, AFlagReplacesADurationOfTheFileAsAWhole) {
+  const auto file = ParseConfig("tls_refresh_interval { seconds: 30 }", "f");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const auto flags = Parse({"--tls_refresh_interval=2s"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(MergeOptions(*file, flags->overrides).tls_refresh_interval, absl::Seconds(2));
+}
+
+TEST(FlagsTest, AuthoritiesOfClientsNeedACertificateOfTheServer) {
+  EXPECT_EQ(std::string(CheckServerTls({"", "", "ca.pem"}).status().message()),
+            "--tls_client_ca: needs --tls_cert and --tls_key");
+}
+
 TEST(FlagsTest, MetricsCanBeTurnedOff) {
   const auto flags = Parse({"--metrics_address=none"});
   ASSERT_TRUE(flags.ok()) << flags.status();
@@ -79,6 +114,12 @@ TEST(FlagsTest, AMistakeNamesTheFlagAndItsLimit) {
   EXPECT_EQ(ErrorOf({"--max_batch_rows=1", "--device=gpu"}),
             "--device: must be cpu or cuda:N, is 'gpu'\n"
             "--max_batch_rows: must lie between 2 and 4096, is 1");
+  EXPECT_EQ(ErrorOf({"--health_address=here"}), "--health_address: must be HOST:PORT, is 'here'");
+  EXPECT_EQ(ErrorOf({"--tls_cert", ""}), "--tls_cert: must name a file, is ''");
+  EXPECT_EQ(ErrorOf({"--tls_refresh_interval=1500ms"}),
+            "--tls_refresh_interval: must be whole seconds, is 1.5s");
+  EXPECT_EQ(ErrorOf({"--tls_refresh_interval=25h"}),
+            "--tls_refresh_interval: must lie between 1s and 24h, is 25h");
   EXPECT_THAT(ErrorOf({"--drain_timeout=soon"}), HasSubstr("--drain_timeout"));
   EXPECT_THAT(ErrorOf({"--drain_timeout=soon"}), HasSubstr("such as 30s, is 'soon'"));
   EXPECT_THAT(ErrorOf({"--dtype=int8"}), HasSubstr("--dtype"));
@@ -92,11 +133,31 @@ TEST(FlagsTest, HelpShowsEveryFlagWithItsDefault) {
   const auto flags = Parse({"--help"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   ASSERT_TRUE(flags->show.has_value());
-  for (const char* flag :
-       {"--config", "--model_root", "--address", "--metrics_address", "--port_file", "--device",
-        "--threads_per_worker", "--dtype", "--max_queued_images", "--max_batch_rows",
-        "--max_active_images", "--write_stall_timeout", "--drain_timeout", "--log_level",
-        "--check_config", "--version", "127.0.0.1:50051", "127.0.0.1:9464", "default 30s"}) {
+  for (const char* flag : {"--config",
+                           "--model_root",
+                           "--address",
+                           "--metrics_address",
+                           "--port_file",
+                           "--device",
+                           "--threads_per_worker",
+                           "--dtype",
+                           "--max_queued_images",
+                           "--max_batch_rows",
+                           "--max_active_images",
+                           "--write_stall_timeout",
+                           "--drain_timeout",
+                           "--log_level",
+                           "--check_config",
+                           "--health_address",
+                           "--tls_cert",
+                           "--tls_key",
+                           "--tls_client_ca",
+                           "--tls_refresh_interval",
+                           "default 1m",
+                           "--version",
+                           "127.0.0.1:50051",
+                           "127.0.0.1:9464",
+                           "default 30s"}) {
     EXPECT_THAT(*flags->show, HasSubstr(flag));
   }
 }

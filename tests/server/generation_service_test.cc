@@ -133,6 +133,45 @@ TEST_F(GenerationServiceTest, ListsModelsByName) {
   EXPECT_EQ(response.models(1).name(), "pixart");
 }
 
+TEST_F(GenerationServiceTest, TellsOfOneModel) {
+  StartServing();
+  grpc::ClientContext context;
+  v1::GetModelRequest request;
+  request.set_name("pixart");
+  v1::GetModelResponse response;
+  ASSERT_TRUE(stub_->GetModel(&context, request, &response).ok());
+  EXPECT_EQ(response.model().name(), "pixart");
+  EXPECT_TRUE(response.model().accepts_text_prompt());
+  EXPECT_EQ(response.model().feedback_plans_size(), 2);
+}
+
+TEST_F(GenerationServiceTest, AModelThatIsNotThereIsNamedBesideThoseThatAre) {
+  StartServing();
+  grpc::ClientContext context;
+  v1::GetModelRequest request;
+  request.set_name("sdxl");
+  v1::GetModelResponse response;
+  const grpc::Status status = stub_->GetModel(&context, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(status.error_message(), "no model 'sdxl'; there are: 'pixart', 'dit'");
+}
+
+TEST_F(GenerationServiceTest, OfSeveralModelsOneMustBeNamed) {
+  StartServing();
+  grpc::ClientContext context;
+  v1::GetModelResponse response;
+  const grpc::Status status = stub_->GetModel(&context, {}, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(ViolationsOf(status).at("name"), "required: one of 'pixart', 'dit'");
+}
+
+TEST_F(GenerationServiceTest, NoModelIsToldOfBeforeThereIsAnEngine) {
+  Start();
+  grpc::ClientContext context;
+  v1::GetModelResponse response;
+  EXPECT_EQ(stub_->GetModel(&context, {}, &response).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
 TEST_F(GenerationServiceTest, PassesTheDeadlineOfTheCallOn) {
   StartServing();
   grpc::ClientContext context;

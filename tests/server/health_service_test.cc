@@ -44,10 +44,28 @@ TEST_F(HealthServiceTest, DoesNotServeUntilItIsToldSo) {
   for (const char* service : {"", "paint"}) {
     EXPECT_EQ(Status(service), HealthCheckResponse::NOT_SERVING);
   }
-  health_.SetServing(true);
+  health_.SetServing({"", "paint"}, true);
   for (const char* service : {"", "paint"}) {
     EXPECT_EQ(Status(service), HealthCheckResponse::SERVING);
   }
+}
+
+TEST_F(HealthServiceTest, EveryServiceHasItsOwnStatus) {
+  health_.SetServing({"paint"}, true);
+  EXPECT_EQ(Status("paint"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(Status(""), HealthCheckResponse::NOT_SERVING);
+}
+
+TEST_F(HealthServiceTest, AWatchIsNotWokenByAnotherService) {
+  grpc::ClientContext context;
+  const auto watch = stub_->Watch(&context, For("paint"));
+  HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  health_.SetServing({""}, true);
+  health_.SetServing({"paint"}, true);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  context.TryCancel();
 }
 
 TEST_F(HealthServiceTest, AWatchBeginsWithTheStatusAndFollowsIt) {
@@ -55,8 +73,8 @@ TEST_F(HealthServiceTest, AWatchBeginsWithTheStatusAndFollowsIt) {
   const auto watch = stub_->Watch(&context, For("paint"));
   HealthCheckResponse response;
   for (const bool serving : {false, true, false}) {
-    health_.SetServing(serving);
-    health_.SetServing(serving);  // no news
+    health_.SetServing({"paint"}, serving);
+    health_.SetServing({"paint"}, serving);  // no news
     ASSERT_TRUE(watch->Read(&response));
     EXPECT_EQ(response.status(),
               serving ? HealthCheckResponse::SERVING : HealthCheckResponse::NOT_SERVING);

@@ -7,40 +7,12 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
+#include "tests/server/report_everything.h"
 
 namespace ilf {
 namespace {
 
 using testing::HasSubstr;
-
-// One of everything.
-void ReportEverything(ServerMetrics* metrics) {
-  metrics->Serving(true);
-  metrics->RequestEnded("dit", absl::StatusCode::kOk, absl::Milliseconds(1500));
-  metrics->RequestEnded("dit", absl::StatusCode::kCancelled, absl::Milliseconds(5));
-  metrics->QueueLength(3);
-  metrics->QueueWait("dit", absl::Milliseconds(20));
-  metrics->ActiveImages(1, 4);
-  metrics->StepDone({.worker = 1,
-                     .model = "dit",
-                     .images = 4,
-                     .rows = 8,
-                     .feedback_rows = 2,
-                     .duration = absl::Milliseconds(30)});
-  metrics->StepFailed(1, absl::StatusCode::kInternal);
-  metrics->FirstPreview("dit", absl::Milliseconds(200));
-  metrics->ImageDone("dit", 1000, 1120);
-  metrics->PreviewEncoded("dit");
-  metrics->PreviewSkipped("dit");
-  metrics->WorkerBusy(1, absl::Seconds(2));
-  metrics->RequestRefused("", absl::StatusCode::kNotFound);
-  metrics->StreamOpened();
-  metrics->StreamOpened();
-  metrics->StreamClosed();
-  metrics->PreviewSent("dit");
-  metrics->PreviewsDropped("dit", 5);
-  metrics->StreamStalled("dit");
-}
 
 std::string Scrape(const ServerMetrics& metrics) {
   return prometheus::TextSerializer().Serialize(metrics.registry()->Collect());
@@ -76,6 +48,7 @@ TEST(ServerMetricsTest, ReportsEverythingUnderItsNameAndLabels) {
            "ilf_previews_dropped_total{model=\"dit\"} 5\n",
            "ilf_streams_stalled_total{model=\"dit\"} 1\n",
            "ilf_open_streams 1\n",
+           "ilf_tls_certificate_expiration_timestamp_seconds 2000000000\n",
        }) {
     EXPECT_THAT(text, HasSubstr(line));
   }

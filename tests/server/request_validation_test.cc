@@ -365,14 +365,14 @@ TEST(ValidateRequestTest, ABrokenLimitGoesBeforeWhatTheModelCannotDo) {
 
 TEST(FindModelTest, TakesTheOnlyModelWhereNoneIsNamed) {
   const std::vector<ModelInfo> models = {ClassModel()};
-  const auto model = FindModel(models, BagRequest());
+  const auto model = FindModel(models, "", "model");
   ASSERT_TRUE(model.ok());
   EXPECT_EQ((*model)->name, "dit");
 }
 
 TEST(FindModelTest, NeedsANameWhereThereAreSeveral) {
   const std::vector<ModelInfo> models = {ClassModel(), TextModel()};
-  const auto model = FindModel(models, BagRequest());
+  const auto model = FindModel(models, "", "model");
   ASSERT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ViolationsOf(ToGrpcStatus(model.status())).at("model"),
             "required: one of 'dit', 'pixart'");
@@ -380,9 +380,7 @@ TEST(FindModelTest, NeedsANameWhereThereAreSeveral) {
 
 TEST(FindModelTest, AnUnknownNameIsNotFoundAndEscaped) {
   const std::vector<ModelInfo> models = {ClassModel(), TextModel()};
-  v1::GenerateRequest request;
-  request.set_model("nope\n" + std::string(1000, 'x'));
-  const auto model = FindModel(models, request);
+  const auto model = FindModel(models, "nope\n" + std::string(1000, 'x'), "model");
   ASSERT_EQ(model.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(model.status().message()), HasSubstr("'nope\\nxxx"));
   EXPECT_THAT(std::string(model.status().message()), HasSubstr("'dit', 'pixart'"));

@@ -23,13 +23,31 @@ constexpr char kServiceName[] = "ilf.v1.ImageGenerationService";
 class ServerTest : public ServerFixture {
  protected:
   HealthCheckResponse::ServingStatus Health(const std::string& service) {
+    return HealthFrom(*health_, service);
+  }
+
+  // What the port for health checks alone says.
+  HealthCheckResponse::ServingStatus PortHealth(const std::string& service) {
+    const auto channel =
+        grpc::CreateChannel(server_->health_address(), grpc::InsecureChannelCredentials());
+    return HealthFrom(*grpc::health::v1::Health::NewStub(channel), service);
+  }
+
+  static HealthCheckResponse::ServingStatus HealthFrom(grpc::health::v1::Health::Stub& stub,
+                                                       const std::string& service) {
     grpc::ClientContext context;
     HealthCheckRequest request;
     request.set_service(service);
     HealthCheckResponse response;
-    const grpc::Status status = health_->Check(&context, request, &response);
+    const grpc::Status status = stub.Check(&context, request, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.status();
+  }
+
+  static ServerOptions WithHealthPort() {
+    ServerOptions options = DefaultOptions();
+    options.health_address = "127.0.0.1:0";
+    return options;
   }
 
   static ServerOptions WithMetrics() {
@@ -50,6 +68,58 @@ TEST_F(ServerTest, IsNotServingUntilItHasAnEngine) {
   EXPECT_EQ(Health(kServiceName), HealthCheckResponse::SERVING);
 }
 
+TEST_F(ServerTest, IsAliveBeforeItIsReady) {
+  Start(WithHealthPort());
+  EXPECT_EQ(Health("liveness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(Health("readiness"), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(PortHealth("liveness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth("readiness"), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(PortHealth(""), HealthCheckResponse::NOT_SERVING);
+  server_->Serve(&engine_);
+  EXPECT_EQ(Health("readiness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth("readiness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth(""), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth(kServiceName), HealthCheckResponse::SERVING);
+}
+
+TEST_F(ServerTest, TheHealthPortStaysAliveWhileTheServerDrainsAndAfter) {
+  StartServing(WithHealthPort());
+  grpc::ClientContext context;
+  const Stream stream = stub_->Generate(&context, BagRequest());
+  const auto submission = engine_.AwaitSubmission();
+  std::thread drain([this] { server_->Drain(absl::InfiniteFuture()); });
+  ASSERT_TRUE(engine_.AwaitDraining());
+  EXPECT_EQ(PortHealth("liveness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth("readiness"), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(PortHealth(""), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(Health("liveness"), HealthCheckResponse::SERVING);
+  engine_.End(submission, absl::OkStatus());
+  ReadAll(stream);
+  EXPECT_TRUE(stream->Finish().ok());
+  drain.join();
+  EXPECT_EQ(PortHealth("liveness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(PortHealth("readiness"), HealthCheckResponse::NOT_SERVING);
+}
+
+TEST_F(ServerTest, TheHealthPortAnswersNothingElse) {
+  StartServing(WithHealthPort());
+  const auto stub = v1::ImageGenerationService::NewStub(
+      grpc::CreateChannel(server_->health_address(), grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  v1::ListModelsResponse response;
+  EXPECT_EQ(stub->ListModels(&context, {}, &response).error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+}
+
+TEST_F(ServerTest, AHealthAddressInUseIsNamed) {
+  Start();
+  ServerOptions options = DefaultOptions();
+  options.health_address = server_->address();
+  const auto second = Server::Start(options, SystemClock());
+  EXPECT_EQ(std::string(second.status().message()),
+            "cannot listen on " + server_->address() + ": Address already in use");
+}
+
 TEST_F(ServerTest, FollowsTheHealthOfTheEngine) {
   StartServing(WithMetrics());
   grpc::ClientContext context;
@@ -60,6 +130,8 @@ TEST_F(ServerTest, FollowsTheHealthOfTheEngine) {
   engine_.SetHealthy(false);
   ASSERT_TRUE(watch->Read(&response));
   EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(Health("readiness"), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(Health("liveness"), HealthCheckResponse::SERVING);
   EXPECT_THAT(Metrics(), HasSubstr("ilf_serving 0"));
   engine_.SetHealthy(true);
   ASSERT_TRUE(watch->Read(&response));
