@@ -178,6 +178,11 @@ v1::Model ToProto(const ModelInfo& model) {
   for (const std::string& label : model.labels) proto.add_class_labels(label);
   *proto.mutable_default_size() = SizeToProto(model.default_size);
   for (const ImageSize& size : model.sizes) *proto.add_sizes() = SizeToProto(size);
+  if (model.size_range) {
+    proto.mutable_size_range()->set_min_side(model.size_range->min_side);
+    proto.mutable_size_range()->set_max_side(model.size_range->max_side);
+    proto.mutable_size_range()->set_multiple(model.size_range->multiple);
+  }
   proto.set_default_steps(model.default_steps);
   proto.set_max_steps(model.max_steps);
   proto.set_default_guidance_scale(model.default_guidance_scale);

@@ -52,6 +52,7 @@ CreateEngineOptions EngineOptionsFrom(const ServerOptions& options) {
   result.threads_per_worker = options.threads_per_worker;
   result.dtype = options.dtype;
   result.finisher_threads = options.finisher_threads;
+  result.prompt_cache_bytes = int64_t{options.prompt_cache_mib} << 20;
   result.engine.admission.max_images = options.max_queued_images;
   result.engine.batching.max_batch_rows = options.max_batch_rows;
   result.engine.worker.max_active_images = options.max_active_images;

@@ -72,6 +72,8 @@ ServerMetrics::ServerMetrics(const std::string& version)
                                     "Previews that a newer one overtook before they were sent")),
       streams_stalled_(AddCounters("ilf_streams_stalled_total",
                                    "Streams cancelled because their client did not read")),
+      prompts_(AddCounters("ilf_prompts_total",
+                           "Prompts of images that began, by whether their encoding was cached")),
       open_streams_(AddGauges("ilf_open_streams", "Generate calls under way").Add({})),
       serving_(AddGauges("ilf_serving", "1 while the health service says SERVING").Add({})),
       tls_certificate_expiration_(
@@ -91,6 +93,10 @@ void ServerMetrics::RequestEnded(const std::string& model, absl::StatusCode outc
   const prometheus::Labels labels = {{"model", model}, {"outcome", StatusCodeName(outcome)}};
   requests_.Add(labels).Increment();
   request_seconds_.Add(labels, SecondsBuckets()).Observe(absl::ToDoubleSeconds(end_to_end));
+}
+
+void ServerMetrics::PromptRead(const std::string& model, bool cached) {
+  prompts_.Add({{"model", model}, {"cached", cached ? "true" : "false"}}).Increment();
 }
 
 void ServerMetrics::QueueLength(int images) { queued_images_.Set(images); }

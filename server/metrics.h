@@ -43,6 +43,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
                  int64_t plain_block_evaluations) override;
   void PreviewEncoded(const std::string& model) override;
   void PreviewSkipped(const std::string& model) override;
+  void PromptRead(const std::string& model, bool cached) override;
   void WorkerBusy(int worker, absl::Duration busy) override;
 
   // StreamObserver
@@ -83,6 +84,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   Counters& previews_sent_;
   Counters& previews_dropped_;
   Counters& streams_stalled_;
+  Counters& prompts_;
   prometheus::Gauge& open_streams_;
   prometheus::Gauge& serving_;
   Gauges& tls_certificate_expiration_;

@@ -181,6 +181,11 @@ class Validator {
       Violation(width == 0 ? "width" : "height", "width and height must be set together");
       return;
     }
+    if (model_.size_range) {
+      CheckSide("width", width, *model_.size_range);
+      CheckSide("height", height, *model_.size_range);
+      return;
+    }
     const auto same = [&](const ImageSize& size) {
       return size.width == width && size.height == height;
     };
@@ -196,6 +201,12 @@ class Validator {
     const bool bad_height = std::none_of(model_.sizes.begin(), model_.sizes.end(), has_height);
     if (bad_width || !bad_height) Violation("width", description);
     if (bad_height || !bad_width) Violation("height", description);
+  }
+
+  void CheckSide(absl::string_view field, int side, const SizeRange& range) {
+    if (side >= range.min_side && side <= range.max_side && side % range.multiple == 0) return;
+    Violation(field, absl::StrCat("must be a multiple of ", range.multiple, " between ",
+                                  range.min_side, " and ", range.max_side, ", is ", side));
   }
 
   void CheckGuidanceScale() {

@@ -93,6 +93,7 @@ void ApplyBatching(const config::v1::Batching& batching, ServerOptions* options)
     options->watchdog_timeout = FromProto(batching.watchdog_timeout());
   }
   if (batching.has_finisher_threads()) options->finisher_threads = batching.finisher_threads();
+  if (batching.has_prompt_cache_mib()) options->prompt_cache_mib = batching.prompt_cache_mib();
 }
 
 void ApplyStreaming(const config::v1::Streaming& streaming, ServerOptions* options) {
@@ -133,6 +134,8 @@ std::vector<ConfigViolation> CheckConfig(const ServerConfig& config) {
               batching.watchdog_timeout(), absl::Seconds(1), absl::Hours(1));
   check.Range({"batching", "finisher_threads"}, batching.has_finisher_threads(),
               batching.finisher_threads(), 1, 64);
+  check.Range({"batching", "prompt_cache_mib"}, batching.has_prompt_cache_mib(),
+              batching.prompt_cache_mib(), 0, 1 << 20);
 
   const auto& streaming = config.streaming();
   check.Range({"streaming", "write_stall_timeout"}, streaming.has_write_stall_timeout(),

@@ -42,6 +42,7 @@ struct ServerOptions {
   int max_active_images = 16;  // per worker
   absl::Duration watchdog_timeout = absl::Minutes(2);
   int finisher_threads = 1;
+  int prompt_cache_mib = 256;
 
   absl::Duration write_stall_timeout = absl::Seconds(30);
   int64_t max_stream_bytes = 64 << 20;

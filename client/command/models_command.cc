@@ -37,6 +37,11 @@ std::string DescribeModel(const v1::Model& model) {
   const auto solver_name = [](std::string* out, int solver) {
     absl::StrAppend(out, NameOf(static_cast<v1::Solver>(solver)));
   };
+  if (model.has_size_range()) {
+    absl::StrAppend(&text, "  any size: sides of ", model.size_range().min_side(), " to ",
+                    model.size_range().max_side(), ", multiples of ",
+                    model.size_range().multiple(), "\n");
+  }
   absl::StrAppend(&text, "  solvers: ", absl::StrJoin(model.solvers(), ", ", solver_name), "\n");
   absl::StrAppend(&text, "  defaults: ", model.default_steps(), " steps (at most ",
                   model.max_steps(), "), guidance ", model.default_guidance_scale(), ", ",

@@ -1,4 +1,5 @@
 #include "engine/checkpoint/state_dict.h"
+#include "absl/strings/str_cat.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -120,6 +121,57 @@ TEST_F(StateDictTest, TakesEmptyTensors) {
   ASSERT_TRUE(tensor.ok()) << tensor.status();
   EXPECT_EQ(tensor->scalar_type(), at::kBFloat16);
   EXPECT_EQ(tensor->numel(), 0);
+}
+
+// One tensor of one float.
+std::string FileWith(const std::string& tensor, float value) {
+  return SafetensorsBytes(
+      absl::StrCat("{\"", tensor, "\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}"),
+      FloatBytes({value}));
+}
+
+class ShardedStateDictTest : public testing::Test {
+ protected:
+  void WriteIndex(const std::string& weight_map) {
+    directory_.Write("model.safetensors.index.json",
+                     absl::StrCat("{\"metadata\": {}, \"weight_map\": {", weight_map, "}}"));
+  }
+  absl::StatusOr<StateDict> Load() { return StateDict::LoadFolder(directory_.path(), "model"); }
+  std::string Error() { return std::string(Load().status().message()); }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(ShardedStateDictTest, HoldsTheTensorsOfEveryShard) {
+  directory_.Write("one.safetensors", FileWith("a", 1.0f));
+  directory_.Write("two.safetensors", FileWith("b", 2.0f));
+  WriteIndex(R"("a": "one.safetensors", "b": "two.safetensors")");
+  absl::StatusOr<StateDict> dict = Load();
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  EXPECT_EQ(dict->Take("a", {1})->item<float>(), 1.0f);
+  EXPECT_EQ(dict->Take("b", {1})->item<float>(), 2.0f);
+  EXPECT_TRUE(dict->CheckAllConsumed().ok());
+}
+
+TEST_F(ShardedStateDictTest, OneFileGoesBeforeAnIndex) {
+  directory_.Write("model.safetensors", FileWith("whole", 3.0f));
+  WriteIndex(R"("a": "absent.safetensors")");
+  absl::StatusOr<StateDict> dict = Load();
+  ASSERT_TRUE(dict.ok()) << dict.status();
+  EXPECT_TRUE(dict->Has("whole"));
+}
+
+TEST_F(ShardedStateDictTest, ErrorsNameWhatIsMissing) {
+  EXPECT_THAT(Error(), HasSubstr("model.safetensors"));
+  WriteIndex(R"("a": "absent.safetensors")");
+  EXPECT_THAT(Error(), HasSubstr("absent.safetensors"));
+  directory_.Write("one.safetensors", FileWith("a", 1.0f));
+  WriteIndex(R"("a": "one.safetensors", "b": "one.safetensors")");
+  EXPECT_THAT(Error(), HasSubstr("places tensor 'b' in one.safetensors, which does not hold it"));
+  WriteIndex(R"("b": "one.safetensors")");
+  EXPECT_THAT(Error(), HasSubstr("does not place tensor 'a' in one.safetensors"));
+  WriteIndex(R"("a": "../one.safetensors")");
+  EXPECT_THAT(Error(), HasSubstr("must be a file of the same folder"));
 }
 
 TEST(StateDictInMemoryTest, HoldsGivenTensors) {

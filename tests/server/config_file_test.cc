@@ -32,6 +32,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
       max_active_images: 5
       watchdog_timeout { seconds: 7 }
       finisher_threads: 3
+      prompt_cache_mib: 7
     }
     streaming {
       write_stall_timeout { seconds: 8 }
@@ -59,6 +60,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
   EXPECT_EQ(options.max_active_images, 5);
   EXPECT_EQ(options.watchdog_timeout, absl::Seconds(7));
   EXPECT_EQ(options.finisher_threads, 3);
+  EXPECT_EQ(options.prompt_cache_mib, 7);
   EXPECT_EQ(options.write_stall_timeout, absl::Seconds(8));
   EXPECT_EQ(options.max_stream_bytes, 2'000'000);
   EXPECT_EQ(options.drain_timeout, absl::Milliseconds(9500));
@@ -140,6 +142,8 @@ TEST(ParseConfigTest, EveryRangeIsChecked) {
                            "batching { watchdog_timeout { seconds: 0 } }",
                            "batching { finisher_threads: 0 }",
                            "batching { finisher_threads: 65 }",
+                           "batching { prompt_cache_mib: -1 }",
+                           "batching { prompt_cache_mib: 1048577 }",
                            "streaming { write_stall_timeout { seconds: 3601 } }",
                            "streaming { max_stream_bytes: 1048575 }",
                            "streaming { max_stream_bytes: 1073741825 }",

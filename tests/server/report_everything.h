@@ -26,6 +26,7 @@ inline void ReportEverything(ServerMetrics* metrics) {
   metrics->ImageDone("dit", 1000, 1120);
   metrics->PreviewEncoded("dit");
   metrics->PreviewSkipped("dit");
+  metrics->PromptRead("dit", true);
   metrics->WorkerBusy(1, absl::Seconds(2));
   metrics->RequestRefused("", absl::StatusCode::kNotFound);
   metrics->StreamOpened();

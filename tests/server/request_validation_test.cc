@@ -18,6 +18,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Key;
+using testing::Pair;
 using testing::StartsWith;
 
 const ServerChoices kChoices = {"picked-id", 77};
@@ -395,6 +396,24 @@ TEST(DrawServerChoicesTest, DrawsAnotherSeedAndAnotherValidIdEachTime) {
   v1::GenerateRequest request = BagRequest();
   request.set_request_id(first.request_id);
   EXPECT_TRUE(Validate(request).ok());
+}
+
+TEST(ValidateRequestTest, AModelWithASizeRangeTakesAnySizeWithinIt) {
+  ModelInfo model = TextModel();
+  model.size_range = SizeRange{.min_side = 64, .max_side = 512, .multiple = 8};
+  v1::GenerateRequest request = PromptRequest();
+  request.set_width(504);
+  request.set_height(72);
+  const auto result = Validate(request, model);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->width, 504);
+  EXPECT_EQ(result->height, 72);
+
+  request.set_width(70);
+  request.set_height(520);
+  EXPECT_THAT(ViolationsOf(ToGrpcStatus(Validate(request, model).status())),
+              ElementsAre(Pair("height", HasSubstr("multiple of 8 between 64 and 512, is 520")),
+                          Pair("width", HasSubstr("is 70"))));
 }
 
 }  // namespace

@@ -44,6 +44,26 @@ TEST(ImageFolderTest, NumbersClassNamesInAlphabeticalOrder) {
   EXPECT_EQ(folder->Labels()[0].item<int64_t>(), 1);
 }
 
+TEST(ImageFolderTest, ReadsOneCaptionOrSeveral) {
+  const std::string path = FolderWith("captions",
+                                      "{\"file_name\": \"a.png\", \"text\": \"a shoe\"}\n"
+                                      "{\"file_name\": \"b.png\", \"text\": [\"a bag\", \"bag\"]}\n"
+                                      "{\"file_name\": \"c.png\"}\n");
+  const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(path, 8);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_THAT(folder->captions(), ElementsAre(ElementsAre("a shoe"), ElementsAre("a bag", "bag"),
+                                              ElementsAre()));
+}
+
+TEST(ImageFolderTest, NamesTheLineWhoseCaptionsAreWrong) {
+  for (const char* text : {"3", "[]", "[\"a\", 4]"}) {
+    const std::string path = FolderWith(
+        "wrong_captions", std::string("{\"file_name\": \"a.png\", \"text\": ") + text + "}\n");
+    EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),
+                HasSubstr("metadata.jsonl:1: \"text\" must be"));
+  }
+}
+
 TEST(ImageFolderTest, NamesTheLineThatIsWrong) {
   const std::string path = FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
   EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -11,7 +12,10 @@
 
 namespace ilf {
 
-std::string SmallDataset(const std::string& name, int count, int side) {
+namespace {
+
+std::string WriteDataset(const std::string& name, int count, int side,
+                         const std::function<std::string(int)>& description) {
   const std::string path = ::testing::TempDir() + "/dataset_" + name;
   std::filesystem::create_directories(path);
   std::ofstream metadata(path + "/metadata.jsonl");
@@ -21,9 +25,23 @@ std::string SmallDataset(const std::string& name, int count, int side) {
     const std::string file = std::to_string(i) + ".png";
     std::ofstream(path + "/" + file, std::ios::binary)
         << EncodePng({side, side, pixels.data()}).value();
-    metadata << "{\"file_name\": \"" << file << "\", \"label\": " << i % 2 << "}\n";
+    metadata << "{\"file_name\": \"" << file << "\", " << description(i) << "}\n";
   }
   return path;
+}
+
+}  // namespace
+
+std::string SmallDataset(const std::string& name, int count, int side) {
+  return WriteDataset(name, count, side,
+                      [](int i) { return "\"label\": " + std::to_string(i % 2); });
+}
+
+std::string SmallCaptionedDataset(const std::string& name, int count, int side) {
+  return WriteDataset(name, count, side, [](int i) {
+    const std::string number = std::to_string(i);
+    return "\"text\": [\"picture " + number + "\", \"number " + number + "\"]";
+  });
 }
 
 }  // namespace ilf
