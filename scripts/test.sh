@@ -3,14 +3,14 @@
 #
 #   tsan      what needs neither LibTorch nor gRPC (base, api, batching, runtime), built by clang, whose
 #             -Wthread-safety checks the lock annotations at compile time
-#   asan      what reads files and requests: checkpoint reading, request validation, prompts
+#   asan      what reads files and requests: checkpoint reading, request validation, prompts, TLS files
 #   release   all tests, the checks of scripts/ included
 #
 # Stops at the first of these that fails. A second run rebuilds nothing.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-readonly ASAN_FOLDERS=(checkpoint fuzz server text)
+readonly ASAN_FOLDERS=(checkpoint fuzz server text tls)
 
 if [[ ${1:-} == -h || ${1:-} == --help ]]; then
   show_help

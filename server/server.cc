@@ -157,7 +157,8 @@ absl::Status Server::OpenGrpc(const ServerOptions& options) {
 
 void Server::SetServing(bool serving) {
   metrics_.Serving(serving);
-  for (HealthService* const health : {&health_, &health_for_port_}) {
+  // The probes' port first: who sees news on the gRPC port finds them there too.
+  for (HealthService* const health : {&health_for_port_, &health_}) {
     health->SetServing(ReadinessServices(), serving);
   }
 }

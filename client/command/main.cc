@@ -7,11 +7,11 @@
 #include "client/command/interrupt_watcher.h"
 
 int main(int argc, char** argv) {
+  // gRPC, which reads this once, would write lines of its own between ours.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   const ilf::Command command = ilf::ParseCommandLine(argc, argv);
   if (const auto* exit = std::get_if<ilf::ExitNow>(&command)) return exit->code;
   const ilf::InterruptWatcher interrupts;
-  // gRPC would write lines of its own between ours.
-  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   if (const auto* generate = std::get_if<ilf::GenerateCommand>(&command)) {
     return ilf::RunGenerate(*generate, interrupts.Token());
   }

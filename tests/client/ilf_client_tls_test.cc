@@ -81,6 +81,7 @@ TEST_F(IlfClientTlsTest, TlsToAPlainTextServerSaysWhichFlagIsTooMuch) {
   EXPECT_EQ(outcome.exit_code, 4);
   EXPECT_THAT(outcome.err, HasSubstr("plain text")) << outcome.err;
   EXPECT_THAT(outcome.err, HasSubstr("leave the --tls flags out"));
+  EXPECT_THAT(outcome.err, ::testing::StartsWith("error: UNAVAILABLE: "));  // no lines of gRPC's
 }
 
 TEST_F(IlfClientTlsTest, AServerOfAnotherAuthorityIsNotTrusted) {

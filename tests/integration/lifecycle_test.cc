@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "tests/integration/requests.h"
 #include "tests/integration/server_process.h"
+#include "tests/testing/certificates.h"
 
 namespace ilf {
 namespace {
@@ -54,8 +55,11 @@ TEST(LifecycleTest, IsNotServingWhileItLoads) {
   fs::remove(pipe);
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
 
-  ServerProcess server({"--model_root=" + root.path().string()});
+  ServerProcess server({"--model_root=" + root.path().string(), "--health_address=127.0.0.1:0"});
   const TestClient client = server.Client();
+  const TestClient probe = server.HealthClient();
+  EXPECT_EQ(Health(probe, "liveness"), HealthCheckResponse::SERVING);
+  EXPECT_EQ(Health(probe, "readiness"), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Health(client, ""), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Health(client, "ilf.v1.ImageGenerationService"), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Generate(client, BagRequest()).status.error_code(), grpc::StatusCode::UNAVAILABLE);
@@ -69,13 +73,15 @@ TEST(LifecycleTest, IsNotServingWhileItLoads) {
   ASSERT_TRUE(watch->Read(&response)) << testing::PrintToString(server.process().Lines());
   EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
   context.TryCancel();
+  EXPECT_EQ(Health(probe, "readiness"), HealthCheckResponse::SERVING);
   EXPECT_TRUE(Generate(client, BagRequest()).status.ok());
 }
 
 TEST(LifecycleTest, ShutdownUnderLoadFinishesWhatRunsAndRefusesWhatIsNew) {
-  ServerProcess server({"--drain_timeout=10m"});
+  ServerProcess server({"--drain_timeout=10m", "--health_address=127.0.0.1:0"});
   ASSERT_TRUE(server.AwaitServing());
   const TestClient client = server.Client();
+  const TestClient probe = server.HealthClient();
   grpc::ClientContext watch_context;
   const auto watch = client.health->Watch(&watch_context, {});
   HealthCheckResponse health;
@@ -95,6 +101,8 @@ TEST(LifecycleTest, ShutdownUnderLoadFinishesWhatRunsAndRefusesWhatIsNew) {
   ASSERT_TRUE(watch->Read(&health));
   EXPECT_EQ(health.status(), HealthCheckResponse::NOT_SERVING);
   EXPECT_EQ(Generate(client, BagRequest()).status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(Health(probe, "readiness"), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(Health(probe, "liveness"), HealthCheckResponse::SERVING);
   for (const GenerateStream& stream : streams) {
     const Outcome outcome = ReadToEnd(stream);
     EXPECT_TRUE(outcome.status.ok()) << outcome.status.error_message();
@@ -148,6 +156,12 @@ TEST(LifecycleTest, ABadFlagOrConfigurationExitsWithTwo) {
   EXPECT_THAT(flag.process().Lines(),
               ElementsAre("ilf-server: --max_batch_rows: must lie between 2 and 4096, is 1"));
 
+  ServerProcess key({"--tls_key=/nowhere/tls.key"});
+  EXPECT_EQ(key.process().Wait(), 2);
+  EXPECT_THAT(
+      key.process().Lines(),
+      ElementsAre("ilf-server: --tls_cert: missing: --tls_key needs the key's certificate"));
+
   const TempFolder folder;
   const std::string path = (folder.path() / "ilf.textproto").string();
   std::ofstream(path) << "model_root: \"models\"\nbatching {\n  max_batch_rows: 1\n}\n";
@@ -156,6 +170,36 @@ TEST(LifecycleTest, ABadFlagOrConfigurationExitsWithTwo) {
   EXPECT_THAT(config.process().Lines(),
               ElementsAre("ilf-server: " + path +
                           ":3:3: batching.max_batch_rows: must lie between 2 and 4096, is 1"));
+}
+
+TEST(LifecycleTest, ServesMutualTlsAndPlainTextProbes) {
+  const CertificateAuthority authority;
+  const Identity identity = authority.Issue();
+  SecretFolder files;
+  files.Replace({{"crt", identity.cert}, {"key", identity.key}, {"ca", authority.cert()}});
+  ServerProcess server({"--health_address=127.0.0.1:0", "--tls_cert=" + files.Path("crt"),
+                        "--tls_key=" + files.Path("key"), "--tls_client_ca=" + files.Path("ca")});
+  const auto client = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), ILF_BINARY_DIR "/bin/ilf-client");
+    ChildProcess process(arguments);
+    return process.Wait();
+  };
+  const TestClient probe = server.HealthClient();
+  grpc::ClientContext context;
+  const auto watch = probe.health->Watch(&context, {});
+  HealthCheckResponse response;
+  while (watch->Read(&response) && response.status() != HealthCheckResponse::SERVING) continue;
+  context.TryCancel();
+  EXPECT_EQ(client({"health", "--service", "readiness", "--address", server.health_address()}), 0);
+  EXPECT_EQ(
+      client({"models", "fashion-dit", "--address", server.address(), "--tls_ca", files.Path("ca"),
+              "--tls_cert", files.Path("crt"), "--tls_key", files.Path("key")}),
+      0);
+  EXPECT_EQ(client({"models", "--address", server.address(), "--tls_ca", files.Path("ca")}), 4);
+  EXPECT_EQ(client({"models", "--address", server.address()}), 4);
+  server.process().Signal(SIGTERM);
+  EXPECT_EQ(server.process().Wait(), 0);
+  EXPECT_THAT(server.process().Lines(), testing::Contains(HasSubstr("mutual TLS: on")));
 }
 
 TEST(LifecycleTest, CheckConfigOpensNoPort) {

@@ -15,6 +15,22 @@
 namespace ilf {
 std::string ShippedModels() { return ILF_SOURCE_DIR "/models"; }
 
+namespace {
+
+TestClient Connect(const std::string& address) {
+  // gRPC would share one connection, and its flow control, among equal channels.
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  TestClient client;
+  client.channel =
+      grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  client.images = v1::ImageGenerationService::NewStub(client.channel);
+  client.health = grpc::health::v1::Health::NewStub(client.channel);
+  return client;
+}
+
+}  // namespace
+
 ServerProcess::ServerProcess(const std::vector<std::string>& flags) {
   int ports[2];
   Check(pipe2(ports, O_CLOEXEC) == 0, "no pipe");
@@ -47,17 +63,9 @@ ServerProcess::ServerProcess(const std::vector<std::string>& flags) {
   health_address_ = entries["health_address"];
 }
 
-TestClient ServerProcess::Client() const {
-  // gRPC would share one connection, and its flow control, among equal channels.
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  TestClient client;
-  client.channel =
-      grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments);
-  client.images = v1::ImageGenerationService::NewStub(client.channel);
-  client.health = grpc::health::v1::Health::NewStub(client.channel);
-  return client;
-}
+TestClient ServerProcess::Client() const { return Connect(address_); }
+
+TestClient ServerProcess::HealthClient() const { return Connect(health_address_); }
 
 bool ServerProcess::AwaitServing() const {
   const TestClient client = Client();

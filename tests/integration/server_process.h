@@ -36,6 +36,8 @@ class ServerProcess {
   ChildProcess& process() { return *process_; }
 
   TestClient Client() const;
+  // Of the port for health checks alone.
+  TestClient HealthClient() const;
 
   // Waits until the health service says SERVING; false when the process ended before.
   bool AwaitServing() const;
