@@ -151,8 +151,10 @@ absl::Status TextBaseTraining::Prepare() {
   ILF_ASSIGN_OR_RETURN(schedule_,
                        NoiseSchedule::Create(DefaultConfigOf(SolverKind::kDpmSolverPp2m)));
   std::error_code error;
-  std::filesystem::copy(options_.tokenizer, output + "/tokenizer",
-                        std::filesystem::copy_options::overwrite_existing, error);
+  std::filesystem::copy(
+      options_.tokenizer, output + "/tokenizer",
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing,
+      error);
   if (error) {
     return absl::InvalidArgumentError(
         absl::StrCat(output, "/tokenizer: cannot be written: ", error.message()));
