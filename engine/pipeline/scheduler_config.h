@@ -13,8 +13,8 @@ struct SchedulerConfig {
   SolverKind default_solver = SolverKind::kDdim;  // what _class_name names
 };
 
-// INVALID_ARGUMENT names the file, the key and the value that is wrong or that we cannot do (another scheduler
-// class, dynamic thresholding, Karras sigmas, ...).
+// INVALID_ARGUMENT names the file, the key and the value that is wrong or that we cannot do
+// (another scheduler class, dynamic thresholding, exponential sigmas, ...).
 absl::StatusOr<SchedulerConfig> ReadSchedulerConfig(const JsonConfig& json);
 
 }  // namespace ilf
