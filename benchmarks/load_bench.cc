@@ -85,7 +85,9 @@ class Load {
     request.mutable_class_label()->set_index(image % options_.classes);
     request.set_guidance_scale(options_.guidance_scale);
     request.set_seed(static_cast<uint64_t>(image));
-    request.set_solver(options_.solver == "ddim" ? v1::SOLVER_DDIM : v1::SOLVER_DPM_SOLVER_PP_2M);
+    request.set_solver(options_.solver == "ddim"    ? v1::SOLVER_DDIM
+                       : options_.solver == "euler" ? v1::SOLVER_EULER
+                                                    : v1::SOLVER_DPM_SOLVER_PP_2M);
     const bool feedback = kind_ == Kind::kFeedback || (kind_ == Kind::kMixed && image % 2 == 1);
     request.set_steps(feedback ? options_.feedback_steps : options_.steps);
     request.set_acceleration(feedback ? v1::ACCELERATION_FEEDBACK : v1::ACCELERATION_OFF);
@@ -173,7 +175,8 @@ int main(int argc, char** argv) {
   app.add_option("--model", options.model)->required();
   app.add_option("--steps", options.steps)->check(CLI::PositiveNumber);
   app.add_option("--feedback_steps", options.feedback_steps, "Steps of feedback and mixed orders");
-  app.add_option("--solver", options.solver)->check(CLI::IsMember({"ddim", "dpmsolver++"}));
+  app.add_option("--solver", options.solver)
+      ->check(CLI::IsMember({"ddim", "dpmsolver++", "euler"}));
   app.add_option("--guidance", options.guidance_scale);
   app.add_option("--classes", options.classes)->check(CLI::PositiveNumber);
   CLI11_PARSE(app, argc, argv);

@@ -119,6 +119,8 @@ std::optional<Solver> FromProto(v1::Solver solver) {
       return Solver::kDdim;
     case v1::SOLVER_DPM_SOLVER_PP_2M:
       return Solver::kDpmSolverPp2m;
+    case v1::SOLVER_EULER:
+      return Solver::kEuler;
     default:
       return std::nullopt;
   }
@@ -154,6 +156,8 @@ v1::Solver ToProto(Solver solver) {
       return v1::SOLVER_DDIM;
     case Solver::kDpmSolverPp2m:
       return v1::SOLVER_DPM_SOLVER_PP_2M;
+    case Solver::kEuler:
+      return v1::SOLVER_EULER;
   }
   return v1::SOLVER_UNSPECIFIED;
 }

@@ -4,7 +4,9 @@ namespace ilf {
 
 const std::map<std::string, v1::Solver>& SolverNames() {
   static const std::map<std::string, v1::Solver> names = {
-      {"ddim", v1::SOLVER_DDIM}, {"dpmsolver++", v1::SOLVER_DPM_SOLVER_PP_2M}};
+      {"ddim", v1::SOLVER_DDIM},
+      {"dpmsolver++", v1::SOLVER_DPM_SOLVER_PP_2M},
+      {"euler", v1::SOLVER_EULER}};
   return names;
 }
 

@@ -16,7 +16,7 @@
 namespace ilf {
 
 // The update rule from one timestep to the next.
-enum class Solver { kDdim, kDpmSolverPp2m };
+enum class Solver { kDdim, kDpmSolverPp2m, kEuler };
 
 // Whether Inner Loop Feedback runs.
 enum class Acceleration { kOff, kFeedback };

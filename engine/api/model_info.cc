@@ -33,6 +33,8 @@ absl::string_view SolverName(Solver solver) {
       return "ddim";
     case Solver::kDpmSolverPp2m:
       return "dpmsolver++";
+    case Solver::kEuler:
+      return "euler";
   }
   return "unknown";
 }

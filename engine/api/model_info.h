@@ -72,7 +72,7 @@ const FeedbackPlanInfo* FindFeedbackPlan(const ModelInfo& model, int steps,
 // NOT_FOUND names the model; INVALID_ARGUMENT when several classes share the name.
 absl::StatusOr<int> FindLabel(const ModelInfo& model, absl::string_view name);
 
-// "ddim", "dpmsolver++".
+// "ddim", "dpmsolver++", "euler".
 absl::string_view SolverName(Solver solver);
 
 }  // namespace ilf

@@ -7,9 +7,8 @@
 namespace ilf {
 
 Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing, int steps) {
-  const char* name = solver == SolverKind::kDdim ? "ddim" : "dpmsolver++";
-  return {absl::StrCat(name, " ", SpacingName(spacing), " ", steps), schedule.With(spacing),
-          FeedbackPlan{.steps = steps, .solver = solver}, std::nullopt};
+  return {absl::StrCat(SolverKindName(solver), " ", SpacingName(spacing), " ", steps),
+          schedule.With(spacing), FeedbackPlan{.steps = steps, .solver = solver}, std::nullopt};
 }
 
 std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options) {

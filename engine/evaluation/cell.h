@@ -32,7 +32,8 @@ struct GridOptions {
   int64_t layers = 28;
 };
 
-// "ddim linspace 20": plain passes with this solver and spacing.
+// "ddim linspace 20": plain passes with this solver (not Euler, which
+// MakeFeedbackStepPlan refuses) and spacing.
 Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing, int steps);
 
 // Plain plans: at `steps` DDIM with linspace spacing and DPM-Solver++ 2M with every spacing; at

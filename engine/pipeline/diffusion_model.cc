@@ -12,6 +12,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/checkpoint/state_dict.h"
@@ -21,7 +22,7 @@
 namespace ilf {
 namespace {
 
-constexpr int kDefaultDdimSteps = 50;
+constexpr int kDefaultFirstOrderSteps = 50;
 constexpr int kDefaultMultistepSteps = 20;
 constexpr double kDefaultDitGuidanceScale = 4.0;     // diffusers' DiTPipeline
 constexpr double kDefaultPixArtGuidanceScale = 4.5;  // and its PixArt pipelines
@@ -84,8 +85,8 @@ SizeRange BinnedSizes(int default_side, int downscale) {
 // Number of steps and guidance scale that suit the model: generation_config.json where there is
 // one.
 absl::Status ReadDefaults(const std::string& path, ModelInfo& info) {
-  info.default_steps =
-      info.default_solver == Solver::kDdim ? kDefaultDdimSteps : kDefaultMultistepSteps;
+  info.default_steps = info.default_solver == Solver::kDpmSolverPp2m ? kDefaultMultistepSteps
+                                                                     : kDefaultFirstOrderSteps;
   info.default_guidance_scale =
       info.accepts_prompt ? kDefaultPixArtGuidanceScale : kDefaultDitGuidanceScale;
   const std::string file = path + "/generation_config.json";
@@ -163,11 +164,29 @@ const CalibratedPlan* DiffusionModel::FindFeedbackPlan(int steps, SolverKind sol
 }
 
 SolverKind ToSolverKind(Solver solver) {
-  return solver == Solver::kDdim ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m;
+  switch (solver) {
+    case Solver::kDdim:
+      return SolverKind::kDdim;
+    case Solver::kDpmSolverPp2m:
+      return SolverKind::kDpmSolverPp2m;
+    case Solver::kEuler:
+      return SolverKind::kEuler;
+  }
+  Check(false, "unknown solver");
+  return SolverKind::kDdim;
 }
 
 Solver ToSolver(SolverKind kind) {
-  return kind == SolverKind::kDdim ? Solver::kDdim : Solver::kDpmSolverPp2m;
+  switch (kind) {
+    case SolverKind::kDdim:
+      return Solver::kDdim;
+    case SolverKind::kDpmSolverPp2m:
+      return Solver::kDpmSolverPp2m;
+    case SolverKind::kEuler:
+      return Solver::kEuler;
+  }
+  Check(false, "unknown solver");
+  return Solver::kDdim;
 }
 
 RgbImage ToRgbImage(const at::Tensor& picture) {
@@ -250,14 +269,15 @@ absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
   }
   model->info_ = DescribeModel(name, directory, config, vae_config, execution);
   model->info_.default_solver = ToSolver(scheduler.default_solver);
-  model->info_.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m};
+  model->info_.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m, Solver::kEuler};
   if (HasFeedback(directory)) {
     ILF_ASSIGN_OR_RETURN(model->feedback_,
                          LoadFeedback(directory, config, model->schedule_, execution));
     model->info_.feedback_plans = DescribePlans(*model->feedback_, model->denoiser());
   }
-  model->info_.max_steps = std::min(MaxSteps(model->schedule_, SolverKind::kDdim),
-                                    MaxSteps(model->schedule_, SolverKind::kDpmSolverPp2m));
+  model->info_.max_steps = std::min({MaxSteps(model->schedule_, SolverKind::kDdim),
+                                     MaxSteps(model->schedule_, SolverKind::kDpmSolverPp2m),
+                                     MaxSteps(model->schedule_, SolverKind::kEuler)});
   if (model->info_.max_steps < 1) {
     return absl::InvalidArgumentError(absl::StrCat(
         directory.scheduler.origin(), ": the schedule leaves no timestep to sample at"));

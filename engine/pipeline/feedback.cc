@@ -24,8 +24,9 @@ absl::Status Wrong(const JsonConfig& json, absl::string_view what) {
 
 absl::StatusOr<SolverKind> ReadSolver(const JsonConfig& json) {
   ILF_ASSIGN_OR_RETURN(const std::string name, json.GetString("solver"));
-  if (name == "ddim") return SolverKind::kDdim;
-  if (name == "dpmsolver++") return SolverKind::kDpmSolverPp2m;
+  for (const SolverKind solver : {SolverKind::kDdim, SolverKind::kDpmSolverPp2m}) {
+    if (name == SolverKindName(solver)) return solver;
+  }
   return Wrong(json, absl::StrCat("solver must be ddim or dpmsolver++, is '", name, "'"));
 }
 

@@ -83,6 +83,12 @@ absl::Status ReadDdim(const JsonConfig& json, NoiseScheduleConfig& c) {
   return absl::OkStatus();
 }
 
+absl::Status ReadFinalSigmas(const JsonConfig& json, NoiseScheduleConfig& c) {
+  return ReadName<FinalSigmas>(
+      json, "final_sigmas_type",
+      {{"zero", FinalSigmas::kZero}, {"sigma_min", FinalSigmas::kSigmaMin}}, &c.final_sigmas_type);
+}
+
 absl::Status ReadDpmSolver(const JsonConfig& json, NoiseScheduleConfig& c) {
   ILF_ASSIGN_OR_RETURN(const std::string algorithm,
                        json.GetString("algorithm_type", "dpmsolver++"));
@@ -102,14 +108,39 @@ absl::Status ReadDpmSolver(const JsonConfig& json, NoiseScheduleConfig& c) {
   ILF_RETURN_IF_ERROR(ReadName<SolverType>(
       json, "solver_type", {{"midpoint", SolverType::kMidpoint}, {"heun", SolverType::kHeun}},
       &c.solver_type));
-  ILF_RETURN_IF_ERROR(ReadName<FinalSigmas>(
-      json, "final_sigmas_type",
-      {{"zero", FinalSigmas::kZero}, {"sigma_min", FinalSigmas::kSigmaMin}}, &c.final_sigmas_type));
+  ILF_RETURN_IF_ERROR(ReadFinalSigmas(json, c));
   ILF_ASSIGN_OR_RETURN(c.lower_order_final, json.GetBool("lower_order_final", c.lower_order_final));
   ILF_ASSIGN_OR_RETURN(c.euler_at_final, json.GetBool("euler_at_final", c.euler_at_final));
   ILF_ASSIGN_OR_RETURN(c.lambda_min_clipped,
                        json.GetDouble("lambda_min_clipped", c.lambda_min_clipped));
   return absl::OkStatus();
+}
+
+absl::Status ReadEuler(const JsonConfig& json, NoiseScheduleConfig& c) {
+  for (const auto& [key, only] :
+       {std::pair("interpolation_type", "linear"), std::pair("timestep_type", "discrete")}) {
+    ILF_ASSIGN_OR_RETURN(const std::string found, json.GetString(key, only));
+    if (found == only) continue;
+    return Wrong(json, absl::StrCat(key, " '", found, "' is not supported, only ", only));
+  }
+  for (const char* key : {"sigma_min", "sigma_max"}) {
+    if (json.Has(key)) return Wrong(json, absl::StrCat(key, " is not supported"));
+  }
+  ILF_ASSIGN_OR_RETURN(const bool karras, json.GetBool("use_karras_sigmas", false));
+  if (karras) c.level_spacing = LevelSpacing::kKarras;
+  return ReadFinalSigmas(json, c);
+}
+
+absl::Status ReadOwn(const JsonConfig& json, SolverKind solver, NoiseScheduleConfig& c) {
+  switch (solver) {
+    case SolverKind::kDdim:
+      return ReadDdim(json, c);
+    case SolverKind::kDpmSolverPp2m:
+      return ReadDpmSolver(json, c);
+    case SolverKind::kEuler:
+      return ReadEuler(json, c);
+  }
+  return Wrong(json, "unknown solver");
 }
 
 }  // namespace
@@ -120,13 +151,12 @@ absl::StatusOr<SchedulerConfig> ReadSchedulerConfig(const JsonConfig& json) {
   ILF_RETURN_IF_ERROR(
       ReadName<SolverKind>(json, "_class_name",
                            {{"DDIMScheduler", SolverKind::kDdim},
-                            {"DPMSolverMultistepScheduler", SolverKind::kDpmSolverPp2m}},
+                            {"DPMSolverMultistepScheduler", SolverKind::kDpmSolverPp2m},
+                            {"EulerDiscreteScheduler", SolverKind::kEuler}},
                            &config.default_solver));
   config.schedule = DefaultConfigOf(config.default_solver);
   ILF_RETURN_IF_ERROR(ReadCommon(json, config.schedule));
-  ILF_RETURN_IF_ERROR(config.default_solver == SolverKind::kDdim
-                          ? ReadDdim(json, config.schedule)
-                          : ReadDpmSolver(json, config.schedule));
+  ILF_RETURN_IF_ERROR(ReadOwn(json, config.default_solver, config.schedule));
   return config;
 }
 

@@ -14,7 +14,7 @@ struct SchedulerConfig {
 };
 
 // INVALID_ARGUMENT names the file, the key and the value that is wrong or that we cannot do
-// (another scheduler class, dynamic thresholding, Karras sigmas, ...).
+// (another scheduler class, dynamic thresholding, exponential sigmas, ...).
 absl::StatusOr<SchedulerConfig> ReadSchedulerConfig(const JsonConfig& json);
 
 }  // namespace ilf

@@ -94,6 +94,10 @@ absl::StatusOr<StepPlan> MakeFeedbackStepPlan(const NoiseSchedule& schedule,
     return absl::InvalidArgumentError(
         absl::StrCat("steps must be 1 to ", last + 1, ", is ", plan.steps));
   }
+  if (plan.solver == SolverKind::kEuler) {
+    return absl::InvalidArgumentError(
+        "feedback plans are made with ddim or dpmsolver++, not euler");
+  }
   ILF_RETURN_IF_ERROR(CheckTimesteps(plan, last));
   ILF_RETURN_IF_ERROR(CheckCoefficients(plan));
   ILF_RETURN_IF_ERROR(CheckFeedback(plan, last));

@@ -37,7 +37,8 @@ struct FeedbackPlan {
 };
 
 // The steps of `plan`. The update applies the output of a feedback pass to x_t, as it does that of
-// a plain one. INVALID_ARGUMENT says what is out of range or out of order; otherwise MakeStepPlan's
+// a plain one. INVALID_ARGUMENT where the solver is Euler, whose latents no module was trained for,
+// or says what is out of range or out of order; otherwise MakeStepPlan's
 // errors.
 absl::StatusOr<StepPlan> MakeFeedbackStepPlan(const NoiseSchedule& schedule,
                                               const FeedbackPlan& plan);

@@ -41,6 +41,27 @@ double SpacedSigma(LevelSpacing spacing, double highest, double lowest, int inde
       kKarrasRho);
 }
 
+// numpy's linspace(0, last, steps) in float32, from the last value down.
+std::vector<double> FallingLinspace(int last, int steps) {
+  std::vector<double> values(steps, 0.0);
+  for (int i = 0; i + 1 < steps; ++i) {
+    const double step = static_cast<double>(last) / (steps - 1);
+    values[i] = i == 0 ? last : static_cast<float>((steps - 1 - i) * step);
+  }
+  return values;
+}
+
+absl::StatusOr<std::vector<double>> EulerTimesteps(const NoiseScheduleConfig& config, int steps) {
+  // Checks the number of steps, too.
+  ILF_ASSIGN_OR_RETURN(
+      const std::vector<int> timesteps,
+      SpacedTimesteps(config, SpacingRule::kDdim, config.num_train_timesteps, steps));
+  if (config.timestep_spacing == TimestepSpacing::kLinspace) {
+    return FallingLinspace(config.num_train_timesteps - 1, steps);
+  }
+  return std::vector<double>(timesteps.begin(), timesteps.end());
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<NoiseLevel>> SpacedLevels(const NoiseSchedule& schedule, int steps) {
@@ -60,6 +81,20 @@ absl::StatusOr<std::vector<NoiseLevel>> SpacedLevels(const NoiseSchedule& schedu
     // As diffusers, whose timesteps are integers: it rounds, and on the cosine schedule cuts off.
     const bool cuts = config.beta_schedule == BetaSchedule::kSquaredCosCapV2;
     levels.push_back({cuts ? std::trunc(timestep) : std::nearbyint(timestep), sigma});
+  }
+  return levels;
+}
+
+absl::StatusOr<std::vector<NoiseLevel>> EulerLevels(const NoiseSchedule& schedule, int steps) {
+  const NoiseScheduleConfig& config = schedule.config();
+  ILF_ASSIGN_OR_RETURN(const std::vector<double> timesteps, EulerTimesteps(config, steps));
+  std::vector<NoiseLevel> levels = LevelsAt(schedule, timesteps);
+  if (config.level_spacing != LevelSpacing::kKarras) return levels;
+  const double highest = levels.front().sigma;
+  const double lowest = levels.back().sigma;
+  for (int i = 0; i < steps; ++i) {
+    const double sigma = SpacedSigma(LevelSpacing::kKarras, highest, lowest, i, steps);
+    levels[i] = {schedule.TimestepAt(sigma), sigma};
   }
   return levels;
 }

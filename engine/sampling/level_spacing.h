@@ -1,4 +1,5 @@
-// The noise levels at which the steps of DPM-Solver++ start, by diffusers' spacing rules.
+// The noise levels at which the steps of DPM-Solver++ and of Euler start, by diffusers' spacing
+// rules.
 #pragma once
 
 #include <vector>
@@ -14,8 +15,13 @@ struct NoiseLevel {
   double sigma = 0.0;     // noise per signal; not always that of `timestep`, which may be rounded
 };
 
-// The levels of `steps` steps, noise falling. Failures are SpacedTimesteps'.
+// The levels of `steps` steps of DPM-Solver++, noise falling. Failures are SpacedTimesteps'.
 absl::StatusOr<std::vector<NoiseLevel>> SpacedLevels(const NoiseSchedule& schedule, int steps);
+
+// The same for Euler. Timesteps are fractions with linspace and with Karras spacing, which here
+// lies between the first and the last level of the spacing by timestep. log(signal / noise)
+// spacing, which Euler does not have, is by timestep.
+absl::StatusOr<std::vector<NoiseLevel>> EulerLevels(const NoiseSchedule& schedule, int steps);
 
 // The levels of given timesteps, in their order; each in [0, num_train_timesteps - 1].
 std::vector<NoiseLevel> LevelsAt(const NoiseSchedule& schedule,

@@ -22,7 +22,8 @@ enum class PredictionType { kEpsilon, kVPrediction, kSample };
 // Which of the training timesteps a plan of few steps visits.
 enum class TimestepSpacing { kLeading, kTrailing, kLinspace };
 
-// How DPM-Solver++ spaces its noise levels: by timestep (TimestepSpacing), or between the noise
+// How DPM-Solver++ spaces its noise levels (Euler: level_spacing.h): by timestep (TimestepSpacing),
+// or between the noise
 // levels of the last and of the first timestep, both included, where the model is told the nearest
 // timestep: as Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models",
 // equation 5, or evenly in log(signal / noise) (Lu et al., "DPM-Solver"; diffusers'
@@ -38,7 +39,7 @@ inline constexpr Spacing kAllSpacings[] = {Spacing::kLeading, Spacing::kTrailing
 absl::string_view SpacingName(Spacing spacing);
 std::optional<Spacing> SpacingNamed(absl::string_view name);
 
-// Where the DPM-Solver++ trajectory ends: at no noise, or at the noise of timestep 0.
+// Where the trajectory of DPM-Solver++ or Euler ends: at no noise, or at the noise of timestep 0.
 enum class FinalSigmas { kZero, kSigmaMin };
 
 // How a second-order DPM-Solver++ step weighs the change of x0.
@@ -46,7 +47,8 @@ enum class SolverType { kMidpoint, kHeun };
 
 // The keys of scheduler_config.json that matter here, under their own names. The values below are
 // what diffusers' DDIMScheduler takes for a missing key; the last seven are
-// DPMSolverMultistepScheduler's.
+// DPMSolverMultistepScheduler's, of which EulerDiscreteScheduler has Karras spacing and
+// final_sigmas_type.
 struct NoiseScheduleConfig {
   int num_train_timesteps = 1000;
   double beta_start = 0.0001;

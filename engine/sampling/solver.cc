@@ -3,12 +3,25 @@
 #include "engine/base/check.h"
 #include "engine/sampling/ddim.h"
 #include "engine/sampling/dpm_solver_pp.h"
+#include "engine/sampling/euler.h"
 
 namespace ilf {
 
+absl::string_view SolverKindName(SolverKind solver) {
+  switch (solver) {
+    case SolverKind::kDdim:
+      return "ddim";
+    case SolverKind::kDpmSolverPp2m:
+      return "dpmsolver++";
+    case SolverKind::kEuler:
+      return "euler";
+  }
+  return "unknown";
+}
+
 NoiseScheduleConfig DefaultConfigOf(SolverKind solver) {
   NoiseScheduleConfig config;
-  if (solver == SolverKind::kDpmSolverPp2m) {
+  if (solver != SolverKind::kDdim) {
     config.timestep_spacing = TimestepSpacing::kLinspace;
     config.clip_sample = false;
   }
@@ -21,6 +34,8 @@ absl::StatusOr<StepPlan> MakeStepPlan(const NoiseSchedule& schedule, SolverKind 
       return DdimPlan(schedule, steps);
     case SolverKind::kDpmSolverPp2m:
       return DpmSolverPpPlan(schedule, steps);
+    case SolverKind::kEuler:
+      return EulerPlan(schedule, steps);
   }
   Check(false, "unknown solver");
   return StepPlan();

@@ -8,8 +8,8 @@
 
 namespace ilf {
 
-// The rules differ: DDIM's linspace and leading spacing include timestep 0 (plus the offset), while
-// DPM-Solver lays out one timestep more and drops the lowest.
+// The rules differ: DDIM's (and Euler's) linspace and leading spacing include timestep 0 (plus the
+// offset), while DPM-Solver lays out one timestep more and drops the lowest.
 enum class SpacingRule { kDdim, kDpmSolver };
 
 // `steps` of the first `usable` timesteps (1 to num_train_timesteps), strictly falling.

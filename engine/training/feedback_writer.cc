@@ -20,8 +20,7 @@ std::string NameOf(FeedbackTimestep timestep) {
 
 Json ToJson(const CalibratedPlan& calibrated) {
   const FeedbackPlan& plan = calibrated.plan;
-  Json json = {{"steps", plan.steps},
-               {"solver", plan.solver == SolverKind::kDdim ? "ddim" : "dpmsolver++"}};
+  Json json = {{"steps", plan.steps}, {"solver", std::string(SolverKindName(plan.solver))}};
   std::vector<double> timesteps;
   for (const PlannedStep& step : calibrated.steps.steps) timesteps.push_back(step.timestep);
   json["timesteps"] = timesteps;

@@ -51,6 +51,7 @@ TEST(FindLabelTest, AnUnknownNameNamesTheModel) {
 TEST(SolverNameTest, IsTheNameThatDiffusersUsersKnow) {
   EXPECT_EQ(SolverName(Solver::kDdim), "ddim");
   EXPECT_EQ(SolverName(Solver::kDpmSolverPp2m), "dpmsolver++");
+  EXPECT_EQ(SolverName(Solver::kEuler), "euler");
 }
 
 }  // namespace

@@ -89,6 +89,15 @@ TEST(CommandLineTest, EveryFlagReachesTheRequest) {
   EXPECT_FALSE(command.default_preview_side.has_value());
 }
 
+TEST(CommandLineTest, SolversHaveTheNamesOfListModels) {
+  const auto solver = [](const char* name) {
+    return ParseGenerate({"--label", "1", "--solver", name}).request.solver();
+  };
+  EXPECT_EQ(solver("ddim"), v1::SOLVER_DDIM);
+  EXPECT_EQ(solver("dpmsolver++"), v1::SOLVER_DPM_SOLVER_PP_2M);
+  EXPECT_EQ(solver("euler"), v1::SOLVER_EULER);
+}
+
 TEST(CommandLineTest, PreviewEveryZeroMeansNone) {
   const GenerateCommand command = ParseGenerate({"--label", "1", "--preview_every", "0"});
   EXPECT_FALSE(command.request.has_preview());

@@ -174,11 +174,12 @@ TEST_F(IlfClientTest, ListsModels) {
   model.set_accepts_class_label(true);
   model.add_class_labels("Bag");
   model.add_solvers(v1::SOLVER_DDIM);
+  model.add_solvers(v1::SOLVER_EULER);
   const Outcome outcome = Run({"models"});
   EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
   EXPECT_THAT(outcome.out, HasSubstr("fashion: DiT"));
   EXPECT_THAT(outcome.out, HasSubstr("labels: Bag\n"));
-  EXPECT_THAT(outcome.out, HasSubstr("solvers: ddim\n"));
+  EXPECT_THAT(outcome.out, HasSubstr("solvers: ddim, euler\n"));
 }
 
 TEST_F(IlfClientTest, ShowsOneModelByName) {

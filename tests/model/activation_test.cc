@@ -31,7 +31,8 @@ class ActivationTest : public ::testing::TestWithParam<at::ScalarType> {
 };
 
 TEST_P(ActivationTest, DoesNotDependOnTheElementsPlace) {
-  EXPECT_FALSE(DependsOnPlace([&](const at::Tensor& x) { return Silu(x, execution_); }, GetParam()));
+  EXPECT_FALSE(
+      DependsOnPlace([&](const at::Tensor& x) { return Silu(x, execution_); }, GetParam()));
   EXPECT_FALSE(
       DependsOnPlace([&](const at::Tensor& x) { return GeluTanh(x, execution_); }, GetParam()));
 }

@@ -5,8 +5,8 @@
 #include <vector>
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
@@ -81,9 +81,8 @@ TEST_P(PixArtTransformerParityTest, Float32AsTrained) {
 TEST_P(PixArtTransformerParityTest, PaddedPromptsUnderAMaskAreThoseWithoutPadding) {
   for (const bool trainable : {false, true}) {
     const Transformer model = Load({.trainable = trainable});
-    const auto padded = std::make_shared<PromptContext>(
-        model.ReadPrompt(expected_["encoder_hidden_states"],
-                         expected_["encoder_attention_mask"].to(at::kBool)));
+    const auto padded = std::make_shared<PromptContext>(model.ReadPrompt(
+        expected_["encoder_hidden_states"], expected_["encoder_attention_mask"].to(at::kBool)));
     EXPECT_LE(Error(model, PromptRows(padded), MaxError), kFloatBound);
   }
 }
@@ -106,9 +105,8 @@ TEST_P(PixArtTransformerParityTest, ARowsBitsDoNotDependOnTheOthers) {
     for (int64_t row = 0; row < latents.size(0); ++row) {
       const at::Tensor sizes =
           PictureSizes().defined() ? PictureSizes().narrow(0, row, 1) : at::Tensor();
-      const at::Tensor alone =
-          model(latents.narrow(0, row, 1), timesteps.narrow(0, row, 1),
-                RowConditions(prompts.Select({row}), sizes));
+      const at::Tensor alone = model(latents.narrow(0, row, 1), timesteps.narrow(0, row, 1),
+                                     RowConditions(prompts.Select({row}), sizes));
       EXPECT_TRUE(at::equal(alone[0], together[row])) << "row " << row;
       // In another order, with the same prompt in neighbouring rows.
       const std::vector<int64_t> order = {(row + 1) % 4, row, row};

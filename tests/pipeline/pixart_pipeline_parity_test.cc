@@ -1,5 +1,5 @@
-// Whole text-to-image models against diffusers' PixArt pipelines: from prompt and seed to tokens, text
-// embeddings, latents and the picture.
+// Whole text-to-image models against diffusers' PixArt pipelines: from prompt and seed to tokens,
+// text embeddings, latents and the picture.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -54,7 +54,7 @@ struct FixtureRun {
 };
 
 SolverKind SolverNamed(const std::string& name) {
-  for (const Solver solver : {Solver::kDdim, Solver::kDpmSolverPp2m}) {
+  for (const Solver solver : {Solver::kDdim, Solver::kEuler, Solver::kDpmSolverPp2m}) {
     if (SolverName(solver) == name) return ToSolverKind(solver);
   }
   throw std::runtime_error("unknown solver " + name);
@@ -80,9 +80,9 @@ class PixArtPipelineParityTest : public testing::TestWithParam<std::string> {
 
   // Takes all images of a run together from their seeds to their latents.
   at::Tensor Sample(const DiffusionModel& model, const FixtureRun& run) const {
-    const std::vector<PromptRows::Context> contexts = model.prompt_reader()->Read(
-        {Tokens(model, run.prompt), Tokens(model, run.negative_prompt)}, model.denoiser(),
-        [](bool) {});
+    const std::vector<PromptRows::Context> contexts =
+        model.prompt_reader()->Read({Tokens(model, run.prompt), Tokens(model, run.negative_prompt)},
+                                    model.denoiser(), [](bool) {});
     ImageCondition condition;
     condition.prompt = contexts[0];
     condition.negative_prompt = contexts[1];
@@ -124,14 +124,14 @@ TEST_P(PixArtPipelineParityTest, TokensBecomeTheSameEmbeddings) {
     StateDict stored = ValueOrDie(StateDict::LoadFolder(directory.TextEncoderFolder(), "model"));
     std::map<std::string, at::Tensor> tensors;  // what learns is float32
     for (const std::string& name : stored.Names()) {
-      tensors[name] =
-          ValueOrDie(stored.Take(name, ValueOrDie(stored.Shape(name)))).to(at::kFloat);
+      tensors[name] = ValueOrDie(stored.Take(name, ValueOrDie(stored.Shape(name)))).to(at::kFloat);
     }
     StateDict weights(std::move(tensors), "text encoder");
     const T5Encoder encoder =
         ValueOrDie(T5Encoder::Load(config, weights, {.trainable = trainable}));
     std::vector<at::Tensor> ids;
-    for (const JsonConfig& text : texts) ids.push_back(at::tensor(ValueOrDie(text.GetIntList("ids"))));
+    for (const JsonConfig& text : texts)
+      ids.push_back(at::tensor(ValueOrDie(text.GetIntList("ids"))));
     const std::vector<at::Tensor> states = encoder(ids);
     for (size_t i = 0; i < ids.size(); ++i) {
       const at::Tensor expected = expected_[absl::StrCat("text/", i, "/embeds")];
@@ -177,10 +177,10 @@ TEST_P(PixArtPipelineParityTest, Float32LatentsAndPictures) {
     const at::Tensor expected = expected_[absl::StrCat(i, "/latents")];
     EXPECT_LE(MaxError(latents, expected), kBound * Size(expected));
     const at::Tensor decoded = expected_[absl::StrCat(i, "/decoded")];
-    EXPECT_LE(MaxError(ResizeAndCrop(model->autoencoder().DecodeScaled(latents), run.height,
-                                     run.width),
-                       decoded),
-              kDecodedBound * Size(decoded));
+    EXPECT_LE(
+        MaxError(ResizeAndCrop(model->autoencoder().DecodeScaled(latents), run.height, run.width),
+                 decoded),
+        kDecodedBound * Size(decoded));
   }
 }
 
@@ -197,8 +197,7 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, PixArtPipelineParityTest,
                          [](const auto& info) { return info.param; });
 
 TEST(ResolutionBinsTest, AreThoseOfDiffusersAndSoIsTheChoice) {
-  const JsonConfig json =
-      ValueOrDie(JsonConfig::Load(FixturePath("pixart/resolution_bins.json")));
+  const JsonConfig json = ValueOrDie(JsonConfig::Load(FixturePath("pixart/resolution_bins.json")));
   for (const JsonConfig& table : ValueOrDie(json.GetObjectList("tables"))) {
     const auto bins = ResolutionBinsOf(ValueOrDie(table.GetInt("sample_size")));
     const auto expected = ValueOrDie(table.GetDoubleTable("bins"));
@@ -218,16 +217,15 @@ TEST(ResolutionBinsTest, AreThoseOfDiffusersAndSoIsTheChoice) {
 }
 
 TEST(ResizeAndCropTest, IsThatOfDiffusersButForTheLostPixel) {
-  const JsonConfig json =
-      ValueOrDie(JsonConfig::Load(FixturePath("pixart/resolution_bins.json")));
+  const JsonConfig json = ValueOrDie(JsonConfig::Load(FixturePath("pixart/resolution_bins.json")));
   Fixture pictures(FixturePath("pixart/resolution_bins.safetensors"));
   const std::vector<JsonConfig> crops = ValueOrDie(json.GetObjectList("crops"));
   for (size_t i = 0; i < crops.size(); ++i) {
     const std::vector<int64_t> to = ValueOrDie(crops[i].GetIntList("to"));
-    const at::Tensor cropped =
-        ResizeAndCrop(pictures[absl::StrCat(i, "/before")], to[0], to[1]);
+    const at::Tensor cropped = ResizeAndCrop(pictures[absl::StrCat(i, "/before")], to[0], to[1]);
     EXPECT_EQ(cropped.sizes().slice(2), at::IntArrayRef(to));
-    if (to != ValueOrDie(crops[i].GetIntList("stored"))) continue;  // diffusers lost a row or column
+    if (to != ValueOrDie(crops[i].GetIntList("stored")))
+      continue;  // diffusers lost a row or column
     EXPECT_LE(MaxError(cropped, pictures[absl::StrCat(i, "/after")]), 1e-5) << "crop " << i;
   }
 }

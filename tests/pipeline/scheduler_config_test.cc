@@ -21,6 +21,8 @@ TEST(SchedulerConfigTest, ClassDecidesTheDefaultSolver) {
   EXPECT_EQ(Read(R"({"_class_name": "DDIMScheduler"})")->default_solver, SolverKind::kDdim);
   EXPECT_EQ(Read(R"({"_class_name": "DPMSolverMultistepScheduler"})")->default_solver,
             SolverKind::kDpmSolverPp2m);
+  EXPECT_EQ(Read(R"({"_class_name": "EulerDiscreteScheduler"})")->default_solver,
+            SolverKind::kEuler);
 }
 
 TEST(SchedulerConfigTest, MissingKeysTakeTheDefaultsOfTheClass) {
@@ -78,6 +80,38 @@ TEST(SchedulerConfigTest, ReadsTheLevelSpacingOfDpmSolver) {
   EXPECT_THAT(ErrorOf(R"({"_class_name": "DPMSolverMultistepScheduler", "use_karras_sigmas": true,
                           "use_lu_lambdas": true})"),
               HasSubstr("exclude each other"));
+}
+
+TEST(SchedulerConfigTest, ReadsEuler) {
+  const SchedulerConfig plain = *Read(R"({"_class_name": "EulerDiscreteScheduler"})");
+  EXPECT_EQ(plain.schedule.timestep_spacing, TimestepSpacing::kLinspace);
+  EXPECT_EQ(plain.schedule.level_spacing, LevelSpacing::kByTimestep);
+  EXPECT_EQ(plain.schedule.final_sigmas_type, FinalSigmas::kZero);
+  EXPECT_FALSE(plain.schedule.clip_sample);
+  const SchedulerConfig config = *Read(R"({
+      "_class_name": "EulerDiscreteScheduler", "interpolation_type": "linear",
+      "timestep_type": "discrete", "sigma_min": null, "sigma_max": null, "trained_betas": null,
+      "use_karras_sigmas": true, "use_beta_sigmas": false, "final_sigmas_type": "sigma_min",
+      "timestep_spacing": "leading", "steps_offset": 1, "prediction_type": "v_prediction"})");
+  EXPECT_EQ(config.default_solver, SolverKind::kEuler);
+  EXPECT_EQ(config.schedule.level_spacing, LevelSpacing::kKarras);
+  EXPECT_EQ(config.schedule.final_sigmas_type, FinalSigmas::kSigmaMin);
+  EXPECT_EQ(config.schedule.timestep_spacing, TimestepSpacing::kLeading);
+  EXPECT_EQ(config.schedule.steps_offset, 1);
+  EXPECT_EQ(config.schedule.prediction_type, PredictionType::kVPrediction);
+}
+
+TEST(SchedulerConfigTest, RefusesWhatEulerCannotDoHere) {
+  for (const char* setting :
+       {R"("interpolation_type": "log_linear")", R"("timestep_type": "continuous")",
+        R"("final_sigmas_type": "sigma_max")", R"("sigma_min": 0.02)", R"("sigma_max": 80)",
+        R"("use_exponential_sigmas": true)", R"("use_beta_sigmas": true)",
+        R"("rescale_betas_zero_snr": true)"}) {
+    const std::string text = setting;
+    EXPECT_THAT(ErrorOf(R"({"_class_name": "EulerDiscreteScheduler", )" + text + "}"),
+                AllOf(HasSubstr("scheduler_config.json"), HasSubstr("not supported"),
+                      HasSubstr(text.substr(1, text.find(':') - 2))));
+  }
 }
 
 TEST(SchedulerConfigTest, RefusesNumbersOutOfRange) {

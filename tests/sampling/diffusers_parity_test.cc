@@ -1,10 +1,11 @@
-// Every trajectory in tests/fixtures/sampling.safetensors, which diffusers' schedulers made,
-// followed with our plans and our update.
+// Every trajectory in tests/fixtures/sampling.safetensors and sampling_euler.safetensors, which
+// diffusers' schedulers made, followed with our plans and our update.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <string>
@@ -25,7 +26,10 @@ namespace {
 // 1 / sqrt(alpha_cumprod): 157 on the default schedule.
 constexpr double kBound = 3e-5;
 
-std::string FixturePath() { return ILF_SOURCE_DIR "/tests/fixtures/sampling.safetensors"; }
+SolverKind SolverOf(const std::string& name) {
+  if (name.starts_with("ddim")) return SolverKind::kDdim;
+  return name.starts_with("euler") ? SolverKind::kEuler : SolverKind::kDpmSolverPp2m;
+}
 
 template <typename T>
 T Choice(const JsonConfig& json, const char* key, const std::map<std::string, T>& choices,
@@ -96,11 +100,12 @@ std::vector<Trajectory> Trajectories(const SafetensorsFile& file) {
 
 class DiffusersParityTest : public testing::Test {
  protected:
-  void SetUp() override {
-    auto file = SafetensorsFile::Open(FixturePath());
+  void Load(const std::string& name) {
+    const std::string path = ILF_SOURCE_DIR "/tests/fixtures/" + name;
+    auto file = SafetensorsFile::Open(path);
     ASSERT_TRUE(file.ok()) << file.status();
     file_ = *file;
-    auto tensors = StateDict::Load(FixturePath());
+    auto tensors = StateDict::Load(path);
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     tensors_ = std::make_unique<StateDict>(*std::move(tensors));
   }
@@ -111,15 +116,30 @@ class DiffusersParityTest : public testing::Test {
 
   void Follow(const Trajectory& trajectory) {
     SCOPED_TRACE(absl::StrCat(trajectory.name, " in ", trajectory.steps, " steps"));
-    const bool is_ddim = trajectory.name.rfind("ddim", 0) == 0;
-    const SolverKind solver = is_ddim ? SolverKind::kDdim : SolverKind::kDpmSolverPp2m;
+    const SolverKind solver = SolverOf(trajectory.name);
     const auto json = JsonConfig::FromText(file_->metadata().at(trajectory.name), trajectory.name);
     ASSERT_TRUE(json.ok()) << json.status();
     const auto schedule = NoiseSchedule::Create(ConfigFrom(*json, solver));
     ASSERT_TRUE(schedule.ok()) << schedule.status();
     const auto plan = MakeStepPlan(*schedule, solver, trajectory.steps);
     ASSERT_TRUE(plan.ok()) << plan.status();
-    Compare(*plan, absl::StrCat(trajectory.name, "/", trajectory.steps));
+    const std::string prefix = absl::StrCat(trajectory.name, "/", trajectory.steps);
+    if (solver == SolverKind::kEuler) CompareNoise(*plan, prefix);
+    Compare(*plan, prefix);
+  }
+
+  // The sigmas that Euler's coefficients come from, and the scale of its first latent.
+  void CompareNoise(const StepPlan& plan, const std::string& prefix) {
+    const at::Tensor sigmas = Tensor(prefix + "/sigmas");
+    ASSERT_EQ(static_cast<int64_t>(plan.steps.size()) + 1, sigmas.numel());
+    for (size_t i = 0; i < plan.steps.size(); ++i) {
+      const double sigma = sigmas[i].item<float>();
+      const double next = sigmas[i + 1].item<float>();
+      EXPECT_NEAR(plan.steps[i].c_in * std::hypot(sigma, 1.0), 1.0, 1e-6) << "step " << i;
+      EXPECT_NEAR(plan.steps[i].a * sigma, next, 1e-6 * sigma) << "step " << i;
+    }
+    const double scale = Tensor(prefix + "/init_noise_sigma").item<float>();
+    EXPECT_NEAR(plan.initial_noise_scale, scale, 1e-6 * scale);
   }
 
   void Compare(const StepPlan& plan, const std::string& prefix) {
@@ -148,8 +168,16 @@ class DiffusersParityTest : public testing::Test {
 };
 
 TEST_F(DiffusersParityTest, EveryTrajectoryIsFollowed) {
+  Load("sampling.safetensors");
   const std::vector<Trajectory> trajectories = Trajectories(*file_);
   ASSERT_GE(trajectories.size(), 60u);
+  for (const Trajectory& trajectory : trajectories) Follow(trajectory);
+}
+
+TEST_F(DiffusersParityTest, EveryTrajectoryOfEulerIsFollowed) {
+  Load("sampling_euler.safetensors");
+  const std::vector<Trajectory> trajectories = Trajectories(*file_);
+  ASSERT_EQ(trajectories.size(), 24u);
   for (const Trajectory& trajectory : trajectories) Follow(trajectory);
 }
 

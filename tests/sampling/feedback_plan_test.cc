@@ -99,6 +99,8 @@ TEST_F(FeedbackPlanTest, SaysWhatIsOutOfRange) {
   EXPECT_THAT(ErrorOf({.steps = 1, .coefficients = {{1, 1, 1}}}), HasSubstr("its c must be 0"));
   EXPECT_THAT(ErrorOf({.steps = 1, .solver = SolverKind::kDdim, .coefficients = {{1, 1, 0}}}),
               HasSubstr("only replace those of dpmsolver++"));
+  EXPECT_THAT(ErrorOf({.steps = 2, .solver = SolverKind::kEuler}),
+              HasSubstr("with ddim or dpmsolver++, not euler"));
   EXPECT_THAT(ErrorOf({.steps = 0}), HasSubstr("steps must be 1 to 1000, is 0"));
   EXPECT_THAT(ErrorOf({.steps = 2, .timesteps = {999}}), HasSubstr("as many as steps, 2, are 1"));
   EXPECT_THAT(ErrorOf({.steps = 2, .timesteps = {500, 500}}), HasSubstr("timesteps must fall"));

@@ -10,7 +10,8 @@
 namespace ilf {
 namespace {
 
-constexpr SolverKind kSolvers[] = {SolverKind::kDdim, SolverKind::kDpmSolverPp2m};
+constexpr SolverKind kSolvers[] = {SolverKind::kDdim, SolverKind::kDpmSolverPp2m,
+                                   SolverKind::kEuler};
 constexpr PredictionType kPredictions[] = {PredictionType::kEpsilon, PredictionType::kVPrediction,
                                            PredictionType::kSample};
 constexpr TimestepSpacing kSpacings[] = {TimestepSpacing::kLeading, TimestepSpacing::kTrailing,
@@ -62,7 +63,9 @@ TEST(StepPlanTest, HasOneStepForEachThatWasAskedFor) {
       for (const int steps : {1, 2, 7, 20, 250}) {
         const StepPlan plan = Plan(config, solver, steps);
         ASSERT_EQ(static_cast<int>(plan.steps.size()), steps);
-        EXPECT_EQ(plan.initial_noise_scale, 1.0);
+        if (solver != SolverKind::kEuler) {
+          EXPECT_EQ(plan.initial_noise_scale, 1.0);
+        }
         EXPECT_EQ(plan.steps.front().c, 0.0) << "there is no x0 before the first step";
         for (int i = 1; i < steps; ++i) {
           EXPECT_LT(plan.steps[i].timestep, plan.steps[i - 1].timestep);
@@ -82,7 +85,8 @@ TEST(StepPlanTest, AnExactModelIsFollowedBackToItsPicture) {
       const NoiseSchedule schedule = Make(config);
       const StepPlan plan = Plan(config, solver, 10);
       const double first = schedule.AlphaCumprod(plan.steps[0].timestep);
-      Point point{std::sqrt(first) * kX0 + std::sqrt(1 - first) * kNoise, 0.0};
+      Point point{(std::sqrt(first) * kX0 + std::sqrt(1 - first) * kNoise) / plan.steps[0].c_in,
+                  0.0};
       for (const PlannedStep& step : plan.steps) {
         const double alpha_cumprod = schedule.AlphaCumprod(step.timestep);
         point = Take(step, point, ExactOutput(prediction, alpha_cumprod, kX0, kNoise));
@@ -104,7 +108,8 @@ TEST(StepPlanTest, PredictionTypesDescribeTheSameStep) {
       config.prediction_type = prediction;
       const PlannedStep step = Plan(config, solver, 10).steps[4];
       const double alpha_cumprod = schedule.AlphaCumprod(step.timestep);
-      const double noise = (kX - std::sqrt(alpha_cumprod) * kX0) / std::sqrt(1 - alpha_cumprod);
+      const double noise =
+          (step.c_in * kX - std::sqrt(alpha_cumprod) * kX0) / std::sqrt(1 - alpha_cumprod);
       results.push_back(
           Take(step, {kX, 0.1}, ExactOutput(prediction, alpha_cumprod, kX0, noise)).x);
     }
@@ -137,8 +142,10 @@ TEST(StepPlanTest, OnlyDdimClips) {
   for (const PlannedStep& step : Plan(config, SolverKind::kDdim, 4).steps) {
     EXPECT_EQ(step.clip, 0.5);
   }
-  for (const PlannedStep& step : Plan(config, SolverKind::kDpmSolverPp2m, 4).steps) {
-    EXPECT_EQ(step.clip, std::numeric_limits<double>::infinity());
+  for (const SolverKind solver : {SolverKind::kDpmSolverPp2m, SolverKind::kEuler}) {
+    for (const PlannedStep& step : Plan(config, solver, 4).steps) {
+      EXPECT_EQ(step.clip, std::numeric_limits<double>::infinity());
+    }
   }
 }
 
@@ -198,6 +205,76 @@ TEST(StepPlanTest, DpmSolverStaysWhereTheLastTimestepIsTheFinalLevel) {
   }
 }
 
+// Between the same levels, Euler takes DDIM's step: x / sqrt(sigma^2 + 1) is DDIM's latent.
+TEST(StepPlanTest, EulerIsDdimOnAnotherScale) {
+  NoiseScheduleConfig config = Unclipped();
+  config.num_train_timesteps = 100;
+  config.timestep_spacing = TimestepSpacing::kTrailing;
+  for (const PredictionType prediction : kPredictions) {
+    config.prediction_type = prediction;
+    const StepPlan ddim = Plan(config, SolverKind::kDdim, 10);
+    const StepPlan euler = Plan(config, SolverKind::kEuler, 10);
+    for (int i = 0; i < 10; ++i) {
+      ASSERT_EQ(ddim.steps[i].timestep, euler.steps[i].timestep);
+      const double next_c_in = i + 1 < 10 ? euler.steps[i + 1].c_in : 1.0;
+      for (const double output : {-1.0, 0.3}) {
+        const Point to = Take(ddim.steps[i], {0.8, 0.0}, output);
+        const Point same = Take(euler.steps[i], {0.8 / euler.steps[i].c_in, 0.0}, output);
+        EXPECT_NEAR(same.x * next_c_in, to.x, 1e-9);
+        EXPECT_NEAR(same.x0, to.x0, 1e-9);
+      }
+    }
+  }
+}
+
+TEST(StepPlanTest, EulerStartsAtItsOwnHighestNoise) {
+  NoiseScheduleConfig config = DefaultConfigOf(SolverKind::kEuler);
+  for (const LevelSpacing levels : {LevelSpacing::kByTimestep, LevelSpacing::kKarras}) {
+    config.level_spacing = levels;
+    for (const TimestepSpacing spacing : {TimestepSpacing::kLinspace, TimestepSpacing::kTrailing}) {
+      config.timestep_spacing = spacing;
+      EXPECT_NEAR(Plan(config, SolverKind::kEuler, 4).initial_noise_scale,
+                  Make(config).SigmaAt(999), 1e-9);
+    }
+    config.timestep_spacing = TimestepSpacing::kLeading;
+    EXPECT_NEAR(Plan(config, SolverKind::kEuler, 4).initial_noise_scale,
+                std::hypot(Make(config).SigmaAt(750), 1.0), 1e-9);
+  }
+  config = DefaultConfigOf(SolverKind::kEuler);
+  EXPECT_NEAR(Plan(config, SolverKind::kEuler, 1).initial_noise_scale, Make(config).SigmaAt(0),
+              1e-9);
+}
+
+TEST(StepPlanTest, EulerEndsAtX0OrAtTheLeastNoise) {
+  NoiseScheduleConfig config = DefaultConfigOf(SolverKind::kEuler);
+  config.timestep_spacing = TimestepSpacing::kTrailing;
+  const PlannedStep to_zero = Plan(config, SolverKind::kEuler, 20).steps.back();
+  EXPECT_EQ(to_zero.a, 0.0);
+  EXPECT_EQ(to_zero.b, 1.0);
+  config.final_sigmas_type = FinalSigmas::kSigmaMin;
+  const PlannedStep to_least = Plan(config, SolverKind::kEuler, 20).steps.back();
+  const NoiseSchedule schedule = Make(config);
+  EXPECT_NEAR(to_least.a * schedule.SigmaAt(to_least.timestep), schedule.SigmaAt(0), 1e-9);
+  const PlannedStep stays = Plan(config, SolverKind::kEuler, 1000).steps.back();
+  EXPECT_EQ(stays.a, 1.0);
+  EXPECT_EQ(stays.b, 0.0);
+}
+
+// from_config hands over what Euler has too, and drops the rest.
+TEST(StepPlanTest, EulerKeepsOfAnotherSolversFileWhatItHas) {
+  NoiseScheduleConfig dpm = DefaultConfigOf(SolverKind::kDpmSolverPp2m);
+  const auto first_step = [&dpm] { return Plan(dpm, SolverKind::kEuler, 4).steps[1]; };
+  const double by_timestep = first_step().timestep;
+  dpm.level_spacing = LevelSpacing::kLogSnr;
+  dpm.lambda_min_clipped = -1.0;
+  dpm.solver_order = 3;
+  EXPECT_EQ(first_step().timestep, by_timestep);
+  dpm.level_spacing = LevelSpacing::kKarras;
+  EXPECT_NE(first_step().timestep, by_timestep);
+  EXPECT_EQ(Plan({}, SolverKind::kEuler, 4).steps.back().timestep, 0.0) << "DDIM's leading spacing";
+  EXPECT_EQ(Plan({}, SolverKind::kEuler, 4).steps.front().timestep, 750.0);
+}
+
 TEST(StepPlanTest, RefusesOrdersThatDpmSolverDoesNotHave) {
   NoiseScheduleConfig config = Unclipped();
   config.solver_order = 3;
@@ -209,19 +286,43 @@ TEST(StepPlanTest, RefusesOrdersThatDpmSolverDoesNotHave) {
 TEST(MaxStepsTest, IsTheLargestPlanThatCanBeMade) {
   EXPECT_EQ(MaxSteps(Make({}), SolverKind::kDdim), 1000);
   EXPECT_EQ(MaxSteps(Make({}), SolverKind::kDpmSolverPp2m), 999);
+  EXPECT_EQ(MaxSteps(Make({}), SolverKind::kEuler), 1000);
   NoiseScheduleConfig config;
   config.steps_offset = 1;
   EXPECT_EQ(MaxSteps(Make(config), SolverKind::kDdim), 999);
+  EXPECT_EQ(MaxSteps(Make(config), SolverKind::kEuler), 999);
   config.solver_order = 3;
+  EXPECT_EQ(MaxSteps(Make(config), SolverKind::kEuler), 999);
   EXPECT_EQ(MaxSteps(Make(config), SolverKind::kDpmSolverPp2m), 0);
+}
+
+TEST(MaxStepsTest, EveryNumberOfStepsUpToItHasAPlan) {
+  for (const SolverKind solver : kSolvers) {
+    for (const TimestepSpacing spacing : kSpacings) {
+      for (const LevelSpacing levels : {LevelSpacing::kByTimestep, LevelSpacing::kKarras}) {
+        NoiseScheduleConfig config = Unclipped();
+        config.num_train_timesteps = 60;
+        config.timestep_spacing = spacing;
+        config.level_spacing = levels;
+        const NoiseSchedule schedule = Make(config);
+        const int most = MaxSteps(schedule, solver);
+        EXPECT_GE(most, 59);
+        EXPECT_FALSE(MakeStepPlan(schedule, solver, most + 1).ok());
+        for (int steps = 1; steps <= most; ++steps) {
+          EXPECT_TRUE(MakeStepPlan(schedule, solver, steps).ok()) << steps;
+        }
+      }
+    }
+  }
 }
 
 TEST(DefaultConfigTest, FollowsTheSchedulersOfDiffusers) {
   EXPECT_TRUE(DefaultConfigOf(SolverKind::kDdim).clip_sample);
   EXPECT_EQ(DefaultConfigOf(SolverKind::kDdim).timestep_spacing, TimestepSpacing::kLeading);
-  EXPECT_FALSE(DefaultConfigOf(SolverKind::kDpmSolverPp2m).clip_sample);
-  EXPECT_EQ(DefaultConfigOf(SolverKind::kDpmSolverPp2m).timestep_spacing,
-            TimestepSpacing::kLinspace);
+  for (const SolverKind solver : {SolverKind::kDpmSolverPp2m, SolverKind::kEuler}) {
+    EXPECT_FALSE(DefaultConfigOf(solver).clip_sample);
+    EXPECT_EQ(DefaultConfigOf(solver).timestep_spacing, TimestepSpacing::kLinspace);
+  }
 }
 
 }  // namespace

@@ -26,14 +26,15 @@ at::Tensor Random(at::IntArrayRef shape, uint32_t seed) {
   return tensor;
 }
 
-// Rows at different steps of both solvers: first, inner and last ones, with and without clipping.
+// Rows at different steps of every solver: first, inner and last ones, with and without clipping.
 std::vector<PlannedStep> MixedRows() {
   const NoiseSchedule clipped = *NoiseSchedule::Create({});
   const NoiseSchedule plain = *NoiseSchedule::Create(DefaultConfigOf(SolverKind::kDpmSolverPp2m));
   const StepPlan ddim = *MakeStepPlan(clipped, SolverKind::kDdim, 10);
   const StepPlan dpm = *MakeStepPlan(plain, SolverKind::kDpmSolverPp2m, 20);
-  return {ddim.steps[0], dpm.steps[3],  ddim.steps[9], dpm.steps[0],
-          dpm.steps[19], dpm.steps[10], ddim.steps[5]};
+  const StepPlan euler = *MakeStepPlan(plain, SolverKind::kEuler, 10);
+  return {ddim.steps[0], dpm.steps[3],  ddim.steps[9],  dpm.steps[0],  dpm.steps[19],
+          dpm.steps[10], ddim.steps[5], euler.steps[0], euler.steps[9]};
 }
 
 TEST(ApplyUpdateTest, FollowsTheFormula) {

@@ -150,7 +150,7 @@ TEST(EnumConversionTest, EveryKnownValueHasAMeaningAndUnspecifiedHasNone) {
 }
 
 TEST(EnumConversionTest, ToProtoAndBackIsTheSame) {
-  for (Solver solver : {Solver::kDdim, Solver::kDpmSolverPp2m}) {
+  for (Solver solver : {Solver::kDdim, Solver::kDpmSolverPp2m, Solver::kEuler}) {
     EXPECT_EQ(FromProto(ToProto(solver)), solver);
   }
   for (ImageFormat format : {ImageFormat::kPng, ImageFormat::kJpeg}) {

@@ -51,8 +51,8 @@ TEST(ImageFolderTest, ReadsOneCaptionOrSeveral) {
                                       "{\"file_name\": \"c.png\"}\n");
   const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(path, 8);
   ASSERT_TRUE(folder.ok()) << folder.status();
-  EXPECT_THAT(folder->captions(), ElementsAre(ElementsAre("a shoe"), ElementsAre("a bag", "bag"),
-                                              ElementsAre()));
+  EXPECT_THAT(folder->captions(),
+              ElementsAre(ElementsAre("a shoe"), ElementsAre("a bag", "bag"), ElementsAre()));
 }
 
 TEST(ImageFolderTest, NamesTheLineWhoseCaptionsAreWrong) {
@@ -65,7 +65,8 @@ TEST(ImageFolderTest, NamesTheLineWhoseCaptionsAreWrong) {
 }
 
 TEST(ImageFolderTest, NamesTheLineThatIsWrong) {
-  const std::string path = FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
+  const std::string path =
+      FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
   EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),
               HasSubstr("metadata.jsonl:2"));
 }
