@@ -24,20 +24,25 @@ TrainingOptions ShortLoop(const std::string& model) {
   return loop;
 }
 
-TEST(TrainersTest, WriteAModelDirectoryThatLoads) {
-  const std::string data = SmallDataset("trainers", 16, 16);
-  const std::string model = ::testing::TempDir() + "/trained";
+// A model directory with a tiny autoencoder.
+std::string ModelWithVae(const std::string& name, const std::string& data) {
+  const std::string model = ::testing::TempDir() + "/" + name;
   std::filesystem::remove_all(model);
   const std::atomic<bool> stop{false};
-
   VaeTrainingOptions vae;
   vae.data = data;
   vae.image_size = 16;
   vae.config.block_out_channels = {8, 8};
   vae.config.norm_num_groups = 4;
   vae.loop = ShortLoop(model);
-  ASSERT_TRUE(TrainVae(vae, stop).ok());
+  EXPECT_TRUE(TrainVae(vae, stop).ok());
+  return model;
+}
 
+TEST(TrainersTest, WriteAModelDirectoryThatLoads) {
+  const std::string data = SmallDataset("trainers", 16, 16);
+  const std::string model = ModelWithVae("trained", data);
+  const std::atomic<bool> stop{false};
   BaseTrainingOptions base;
   base.data = data;
   base.image_size = 16;
@@ -55,21 +60,6 @@ TEST(TrainersTest, WriteAModelDirectoryThatLoads) {
   EXPECT_EQ((*loaded)->info().default_solver, Solver::kDpmSolverPp2m);
   EXPECT_TRUE(std::filesystem::exists(model + "/training/base/step_00000003.png"));
   EXPECT_TRUE(std::filesystem::exists(model + "/training/vae/step_00000003.png"));
-}
-
-// A model directory with a tiny autoencoder.
-std::string ModelWithVae(const std::string& name, const std::string& data) {
-  const std::string model = ::testing::TempDir() + "/" + name;
-  std::filesystem::remove_all(model);
-  const std::atomic<bool> stop{false};
-  VaeTrainingOptions vae;
-  vae.data = data;
-  vae.image_size = 16;
-  vae.config.block_out_channels = {8, 8};
-  vae.config.norm_num_groups = 4;
-  vae.loop = ShortLoop(model);
-  EXPECT_TRUE(TrainVae(vae, stop).ok());
-  return model;
 }
 
 TextBaseTrainingOptions SmallTextModel(const std::string& model, const std::string& data) {
