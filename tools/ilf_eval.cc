@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
 #include "engine/pipeline/load_models.h"
@@ -36,6 +37,10 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const Execution execution, ChooseExecution(device, options.dtype, true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(options.model, "model", {execution}));
+  if (model->info().accepts_prompt) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.model, ": reads text; only class-conditional models are measured so far"));
+  }
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));

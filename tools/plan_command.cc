@@ -91,6 +91,10 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
                        ChooseExecution(device, command.dtype, /*batch_invariant=*/true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(command.model, "model", {execution}));
+  if (model->info().accepts_prompt) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        command.model, ": reads text; only class-conditional models are measured so far"));
+  }
   const NoiseSchedule& schedule = model->schedule();
   const Denoiser denoiser = {&model->transformer()};
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,

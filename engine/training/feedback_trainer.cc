@@ -45,6 +45,10 @@ absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
   ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
                        TransformerConfig::FromJson(directory.transformer));
+  if (config.reads_text()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        options.loop.output, ": reads text; feedback is for class-conditional models so far"));
+  }
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
