@@ -8,10 +8,10 @@
 
 paint asks a running ilf-server for one picture of each emoji's name, its seed the emoji's number, and writes
 OUT/guidance_G/{train,held_out}/NNNN.png; what is there is not painted again. reconstruct sends the true pictures
-through the autoencoder into OUT/reconstructions. measure judges every such folder. Its features are the 1280 before
-the classifier of an EfficientNet-Lite0 trained on ImageNet; the nearest is the one of greatest cosine. It writes
-OUT/quality.jsonl and prints Markdown. FID is on the same features, between the pictures and the true ones of the same
-prompts. The packages are those of scripts/requirements-emoji-quality.txt, in an environment of their own
+through the autoencoder into OUT/reconstructions. measure judges every such folder by two kinds of
+features of an EfficientNet-Lite0 trained on ImageNet (scripts/emoji_features.py); the nearest is the one of greatest
+cosine. It writes OUT/quality.jsonl and prints Markdown. FID is on the pooled features, between the pictures and the
+true ones of the same prompts. The packages are those of scripts/requirements-emoji-quality.txt, in an environment of their own
 (.deps/emoji-quality is where the tests look for it); nothing is downloaded.
 """
 import argparse
@@ -29,6 +29,9 @@ RECONSTRUCTIONS = "reconstructions"
 RECONSTRUCT_BATCH = 32
 CONTROL_SEED = 0
 LABEL_WIDTH = 420
+RETRIEVAL_SPACES = ("grid", "pooled")  # of scripts/emoji_features.py
+CONFUSED_IN = "grid"
+FRECHET_IN = "pooled"
 CONFUSIONS = ("right", "right person, wrong tone", "right tone, wrong person", "neither")
 
 
@@ -114,13 +117,13 @@ class Gallery:
         self.place = dict(zip(emoji, places))
 
 
-def retrieval(ranks):
+def retrieval(prefix, ranks):
     """Of the ranks of the true pictures: top-1 and top-5 with their intervals."""
     result = {}
     for most in (1, 5):
         hits = int((ranks <= most).sum())
-        result[f"top{most}"] = hits / len(ranks)
-        result[f"top{most}_interval"] = wilson(hits, len(ranks))
+        result[f"{prefix}_top{most}"] = hits / len(ranks)
+        result[f"{prefix}_top{most}_interval"] = wilson(hits, len(ranks))
     return result
 
 
@@ -130,15 +133,16 @@ def judge(folder, split, emoji, gallery, features):
     pictures = [open_picture(folder / split / e.file_name) for e in emoji]
     targets = [gallery.place[e] for e in emoji]
     found = features(pictures)
-    similarities = metrics.cosines(found, gallery.features)
+    similarities = {space: metrics.cosines(found[space], gallery.features[space]) for space in RETRIEVAL_SPACES}
     result = {"pictures": folder.name, "prompts": split, "count": len(emoji), "gallery": len(gallery.names)}
-    result |= retrieval(metrics.ranks(similarities, targets))
     order = metrics.deranged(len(emoji), CONTROL_SEED)
+    for space, near in similarities.items():
+        result |= retrieval(space, metrics.ranks(near, targets))
+        if order is not None:
+            result |= retrieval(f"{space}_control", metrics.ranks(near, [targets[i] for i in order]))
     if order is not None:
-        wrong = [targets[i] for i in order]
-        result |= {f"control_{k}": v for k, v in retrieval(metrics.ranks(similarities, wrong)).items()}
-        result["fid"] = metrics.frechet_distance(found, gallery.features[targets])
-    nearest = similarities.argmax(axis=1)
+        result["fid"] = metrics.frechet_distance(found[FRECHET_IN], gallery.features[FRECHET_IN][targets])
+    nearest = similarities[CONFUSED_IN].argmax(axis=1)
     counts = collections.Counter(confusion(gallery.names[t], gallery.names[n]) for t, n in zip(targets, nearest))
     result["confusion"] = {kind: counts[kind] / len(emoji) for kind in CONFUSIONS}
     if folder.name == RECONSTRUCTIONS:
@@ -155,10 +159,12 @@ def percent(result, key):
 
 def tables(results):
     """Markdown lines."""
-    yield "| pictures | prompts | count | top-1 % | top-5 % | control top-1 % | control top-5 % | FID | PSNR dB |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield ("| pictures | prompts | count | grid top-1 % | top-5 % | control top-1 % | pooled top-1 % | top-5 % "
+           "| control top-1 % | FID | PSNR dB |")
+    yield "|---" * 11 + "|"
     for r in results:
-        shares = [percent(r, key) for key in ("top1", "top5", "control_top1", "control_top5")]
+        shares = [percent(r, f"{space}_{key}") for space in RETRIEVAL_SPACES
+                  for key in ("top1", "top5", "control_top1")]
         numbers = [f"{r[key]:.{digits}f}" if r.get(key) is not None else "-"
                    for key, digits in (("fid", 3), ("psnr", 2))]
         yield f"| {' | '.join([r['pictures'], r['prompts'], str(r['count'])] + shares + numbers)} |"
@@ -189,10 +195,11 @@ def measure(args):
                 log.write(json.dumps(results[-1]) + "\n")
                 log.flush()
     print("\n".join(tables(results)))
-    few = [r for r in results if r["count"] <= gallery.features.shape[1]]
+    width = gallery.features[FRECHET_IN].shape[1]
+    few = [r for r in results if r["count"] <= width]
     if few:
         print(f"\nFID: with no more pictures ({min(r['count'] for r in few)}) than features "
-              f"({gallery.features.shape[1]}) covariances are singular; the distance is exact for them, but far too "
+              f"({width}) covariances are singular; the distance is exact for them, but far too "
               "great for the model: compare it between equal counts only.")
 
 

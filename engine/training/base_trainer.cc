@@ -93,7 +93,7 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
   ILF_ASSIGN_OR_RETURN(const Transformer model, MakeModel(config, parameters.weights(), execution));
   absl::FPrintF(stderr, "base: %d parameters, %d tokens, %d pictures, %d classes\n",
                 parameters.size(), config.tokens(), data.labels.size(0), config.num_classes);
-  const NoiseLevels levels = NoiseLevelsOf(schedule, options.snr_gamma, loop.device);
+  const NoiseLevels levels = NoiseLevelsOf(schedule, options.weighting, loop.device);
 
   TrainingTask task;
   task.name = "base";

@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "engine/model/transformer_config.h"
+#include "engine/training/noise_loss.h"
 #include "engine/training/training_loop.h"
 
 namespace ilf {
@@ -17,7 +18,7 @@ struct BaseTrainingOptions {
   // in_channels, out_channels, sample_size and num_classes follow from autoencoder and data.
   TransformerConfig config;
   double label_dropout = 0.1;  // share of samples that learn the null class
-  double snr_gamma = 5.0;      // min-SNR weighting of the loss; 0 = none
+  WeightingOptions weighting;
   double sheet_guidance_scale = 2.0;
   at::ScalarType save_dtype = at::kHalf;
   TrainingOptions loop;  // output is the model directory, which has its vae/ already

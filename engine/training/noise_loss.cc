@@ -6,13 +6,23 @@
 
 namespace ilf {
 
-NoiseLevels NoiseLevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Device device) {
+namespace {
+
+at::Tensor WeightOf(const at::Tensor& snr, const WeightingOptions& weighting) {
+  if (weighting.kind == LossWeighting::kDebiased) return snr.rsqrt();
+  if (weighting.snr_gamma > 0) return snr.clamp_max(weighting.snr_gamma) / snr;
+  return at::ones_like(snr);
+}
+
+}  // namespace
+
+NoiseLevels NoiseLevelsOf(const NoiseSchedule& schedule, const WeightingOptions& weighting,
+                          c10::Device device) {
   std::vector<double> alphas;
   for (int t = 0; t < schedule.num_train_timesteps(); ++t)
     alphas.push_back(schedule.AlphaCumprod(t));
   const at::Tensor alpha = at::tensor(alphas, at::kDouble);
-  const at::Tensor snr = alpha / (1.0 - alpha);
-  const at::Tensor weight = snr_gamma > 0 ? snr.clamp_max(snr_gamma) / snr : at::ones_like(snr);
+  const at::Tensor weight = WeightOf(alpha / (1.0 - alpha), weighting);
   const auto place = [&](const at::Tensor& levels) { return levels.to(device, at::kFloat); };
   return {place(alpha.sqrt()), place((1.0 - alpha).sqrt()), place(weight)};
 }

@@ -10,14 +10,27 @@
 
 namespace ilf {
 
+// What a timestep's squared error of the noise counts, by its signal-to-noise ratio.
+enum class LossWeighting {
+  kMinSnr,    // min(SNR, gamma) / SNR (Hang et al., "Efficient Diffusion Training via Min-SNR
+              // Weighting Strategy"); 1 throughout when gamma is 0
+  kDebiased,  // 1 / sqrt(SNR) (Yu et al., "Debias the Training of Diffusion Models"): an error at
+              // much noise, which the prediction of the picture multiplies with it, counts for more
+};
+
+struct WeightingOptions {
+  LossWeighting kind = LossWeighting::kMinSnr;
+  double snr_gamma = 5.0;  // with kMinSnr
+};
+
 // By timestep, [timesteps] float32: signal sqrt(alpha_cumprod), noise sqrt(1 - alpha_cumprod), and
-// weight: of a timestep's squared error, min(SNR, gamma) / SNR (Hang et al., "Efficient Diffusion
-// Training via Min-SNR Weighting Strategy", for epsilon prediction); 1 throughout when gamma is 0.
+// weight.
 struct NoiseLevels {
   at::Tensor signal, noise, weight;
 };
 
-NoiseLevels NoiseLevelsOf(const NoiseSchedule& schedule, double snr_gamma, c10::Device device);
+NoiseLevels NoiseLevelsOf(const NoiseSchedule& schedule, const WeightingOptions& weighting,
+                          c10::Device device);
 
 // Weighted mean squared error of the noise predicted for latents [images, channels, h, w] under
 // `rows`, one an image. Timesteps are stratified over the batch: each has the uniform distribution,

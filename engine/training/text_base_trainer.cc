@@ -186,7 +186,7 @@ at::Tensor TextBaseTraining::Loss(const TextModel& model, int64_t step,
     const size_t choice = static_cast<size_t>(choices[i].item<double>() * texts.size());
     ids.push_back(dropped[i].item<bool>() ? null_caption_ : texts[choice]);
   }
-  const NoiseLevels levels = NoiseLevelsOf(*schedule_, base().snr_gamma, device());
+  const NoiseLevels levels = NoiseLevelsOf(*schedule_, base().weighting, device());
   return NoiseLoss(model.transformer, levels,
                    latents_.index_select(0, at::tensor(indices)).to(device()),
                    RowConditions(PromptRows(model.Read(ids))), random);

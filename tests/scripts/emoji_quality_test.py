@@ -177,10 +177,10 @@ class PicturesTest(DataCase):
         table, (train, held_out) = self.measure()
         self.assertEqual((train["count"], train["gallery"], held_out["count"]), (6, 7, 2))
         for result in (train, held_out):
-            self.assertEqual((result["pictures"], result["top1"]), ("guidance_2", 1))
+            self.assertEqual((result["pictures"], result["grid_top1"], result["pooled_top1"]), ("guidance_2", 1, 1))
             self.assertEqual(result["confusion"]["right"], 1)
             self.assertAlmostEqual(result["fid"], 0, places=3)
-        self.assertEqual(held_out["control_top1"], 0)
+        self.assertEqual((held_out["grid_control_top1"], held_out["pooled_control_top1"]), (0, 0))
         self.assertIn("| guidance_2 | held_out | 2 | 100.0 (34.2 to 100.0) |", table)
         self.assertIn("covariances are singular", table)
 
@@ -190,7 +190,8 @@ class PicturesTest(DataCase):
         (folder / "0005.png").replace(folder / "0004.png")
         (folder / "kept").replace(folder / "0005.png")
         _, (train, _) = self.measure()
-        self.assertAlmostEqual(train["top1"], 4 / 6)
+        for space in quality.RETRIEVAL_SPACES:
+            self.assertAlmostEqual(train[f"{space}_top1"], 4 / 6)
 
     def test_reconstructions_are_measured_too(self):
         from diffusers import AutoencoderKL
