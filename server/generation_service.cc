@@ -48,8 +48,7 @@ grpc::ServerWriteReactor<v1::GenerateResponse>* GenerationService::Generate(
     reactor->Refuse(engine.status(), id, "");
     return reactor;
   }
-  const absl::StatusOr<const ModelInfo*> model =
-      FindModel((*engine)->Models(), request->model(), "model");
+  const absl::StatusOr<const ModelInfo*> model = ChooseModel((*engine)->Models(), *request);
   if (!model.ok()) {
     reactor->Refuse(model.status(), id, "");
     return reactor;

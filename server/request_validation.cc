@@ -313,6 +313,25 @@ absl::StatusOr<const ModelInfo*> FindModel(absl::Span<const ModelInfo> models,
       absl::StrCat("no model ", Quoted(name), "; there are: ", List(models, format)));
 }
 
+absl::StatusOr<const ModelInfo*> ChooseModel(absl::Span<const ModelInfo> models,
+                                             const v1::GenerateRequest& request) {
+  std::vector<ModelInfo> candidates;
+  const ModelInfo* chosen = nullptr;
+  for (const ModelInfo& model : models) {
+    if (request.has_class_label() ? !model.accepts_labels
+                                  : request.has_text_prompt() && !model.accepts_prompt) {
+      continue;
+    }
+    candidates.push_back(model);
+    chosen = &model;
+  }
+  if (!request.model().empty() || candidates.empty()) {
+    return FindModel(models, request.model(), "model");
+  }
+  if (candidates.size() == 1) return chosen;
+  return FindModel(candidates, "", "model").status();
+}
+
 absl::StatusOr<GenerationRequest> ValidateRequest(const v1::GenerateRequest& request,
                                                   const ModelInfo& model, const Limits& limits,
                                                   const ServerChoices& choices) {

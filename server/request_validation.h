@@ -28,6 +28,11 @@ ServerChoices DrawServerChoices();
 absl::StatusOr<const ModelInfo*> FindModel(absl::Span<const ModelInfo> models,
                                            const std::string& name, const std::string& field);
 
+// The model that `request` names; where it names none, the only one that takes what it gives, a
+// label or a prompt. Errors as FindModel's.
+absl::StatusOr<const ModelInfo*> ChooseModel(absl::Span<const ModelInfo> models,
+                                             const v1::GenerateRequest& request);
+
 // A request that fulfils the promise of engine/api/generation.h; its deadline is left to the
 // caller.
 //   INVALID_ARGUMENT     google.rpc.BadRequest names every field that breaks a limit

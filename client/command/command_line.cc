@@ -102,8 +102,9 @@ void ApplyTls(const TlsFlags& tls, Connection& connection) {
 }
 
 void AddConditionFlags(CLI::App& app, GenerateFlags& flags) {
-  app.add_option("--model", flags.model,
-                 "name of a model, see 'models' (default: the only one of the server)");
+  app.add_option(
+      "--model", flags.model,
+      "name of a model, see 'models' (default: the only one that takes a label, or a prompt)");
   auto* prompt = app.add_option("prompt", flags.prompt, "what to show, for models that take text");
   app.add_option("--label", flags.label,
                  "class to show, by name or index, for models that take labels")

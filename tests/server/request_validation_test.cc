@@ -379,6 +379,29 @@ TEST(FindModelTest, NeedsANameWhereThereAreSeveral) {
             "required: one of 'dit', 'pixart'");
 }
 
+TEST(ChooseModelTest, TakesTheOnlyModelThatTakesWhatTheRequestGives) {
+  const std::vector<ModelInfo> models = {ClassModel(), TextModel()};
+  v1::GenerateRequest label = BagRequest(), prompt = PromptRequest();
+  label.clear_model();
+  prompt.clear_model();
+  EXPECT_EQ(ChooseModel(models, label).value(), &models[0]);
+  EXPECT_EQ(ChooseModel(models, prompt).value(), &models[1]);
+  prompt.set_model("dit");  // which then says what it does not do
+  EXPECT_EQ(ChooseModel(models, prompt).value(), &models[0]);
+  EXPECT_EQ(ChooseModel({&models[0], 1}, prompt).value(), &models[0]);
+}
+
+TEST(ChooseModelTest, NeedsANameWhereSeveralWouldDo) {
+  const std::vector<ModelInfo> models = {ClassModel(), TextModel(), TextModel()};
+  v1::GenerateRequest request = PromptRequest();
+  request.clear_model();
+  EXPECT_EQ(ViolationsOf(ToGrpcStatus(ChooseModel(models, request).status())).at("model"),
+            "required: one of 'pixart', 'pixart'");
+  EXPECT_EQ(
+      ViolationsOf(ToGrpcStatus(ChooseModel(models, v1::GenerateRequest()).status())).at("model"),
+      "required: one of 'dit', 'pixart', 'pixart'");
+}
+
 TEST(FindModelTest, AnUnknownNameIsNotFoundAndEscaped) {
   const std::vector<ModelInfo> models = {ClassModel(), TextModel()};
   const auto model = FindModel(models, "nope\n" + std::string(1000, 'x'), "model");
