@@ -59,7 +59,8 @@ void Print(const Cell& cell, double guidance, const Reference& start,
            const PictureNeighbours& found, const at::Tensor& labels) {
   const int64_t samples = start.images();
   for (int64_t i = 0; i < samples; ++i) {
-    std::string line = absl::StrFormat("{\"picture\": %d, \"class\": %d", i, start.classes[i]);
+    std::string line =
+        absl::StrFormat("{\"picture\": %d, \"class\": %d", i, start.subjects[i].class_index);
     absl::StrAppend(&line, OneOf("pixel", found.by_pixels, i, labels));
     if (found.by_features) absl::StrAppend(&line, OneOf("feature", *found.by_features, i, labels));
     absl::PrintF("%s}\n", line);

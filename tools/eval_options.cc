@@ -15,6 +15,9 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
          "--out", options.out,
          "JSON lines to write, one a cell; cells that are there already are not measured again")
       ->required();
+  app.add_option("--prompts", options.prompts,
+                 "Text file, one prompt a line, for a model that reads text")
+      ->check(CLI::ExistingFile);
   app.add_option("--plans", options.plans,
                  "More plans, NAME=FILE each, in the format of feedback/config.json; those without "
                  "feedback steps are fitted plain plans");

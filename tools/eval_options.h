@@ -15,6 +15,7 @@ namespace ilf {
 struct EvalOptions {
   std::string model;
   std::string out;
+  std::string prompts;             // text file, of a model that reads text
   std::vector<std::string> plans;  // NAME=FILE
   std::vector<double> guidance_scales = {1.0, 2.5};
   std::vector<std::string> only;

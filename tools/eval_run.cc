@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <fstream>
 #include <limits>
+#include <utility>
 
 #include <torch/types.h>
 
@@ -59,10 +60,11 @@ absl::Status Stopped() {
 
 }  // namespace
 
-EvalRun::EvalRun(const EvalOptions& options, const DiffusionModel& model,
+EvalRun::EvalRun(const EvalOptions& options, const DiffusionModel& model, Subjects subjects,
                  const FeedbackModule* silent, const std::atomic<bool>& stop)
     : options_(options),
       model_(model),
+      subjects_(std::move(subjects)),
       stop_(stop),
       side_(static_cast<int>(model.transformer().config().sample_size *
                              model.autoencoder().config().downscale())),
@@ -112,6 +114,7 @@ absl::StatusOr<Reference> EvalRun::Solve(double guidance, const std::string& key
       {.images = options_.images,
        .first_seed = options_.FirstReferenceSeed(),
        .guidance_scales = {guidance},
+       .subjects = subjects_,
        .min_steps = options_.reference_steps,
        .batch = options_.batch,
        .device = model_.execution().device},

@@ -23,8 +23,8 @@ namespace ilf {
 class EvalRun {
  public:
   // All of them outlive the run; `silent` is null for a model without a feedback module.
-  EvalRun(const EvalOptions& options, const DiffusionModel& model, const FeedbackModule* silent,
-          const std::atomic<bool>& stop);
+  EvalRun(const EvalOptions& options, const DiffusionModel& model, Subjects subjects,
+          const FeedbackModule* silent, const std::atomic<bool>& stop);
 
   // One JSON line a cell and guidance scale, on stdout and at the end of --out, but for cells that
   // are there already. INVALID_ARGUMENT names the flag, before anything is measured; CANCELLED
@@ -43,6 +43,7 @@ class EvalRun {
 
   const EvalOptions& options_;
   const DiffusionModel& model_;
+  const Subjects subjects_;
   const std::atomic<bool>& stop_;
   const int side_;  // of the model's pictures, pixels
   const Evaluator evaluator_;

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/Parallel.h>
@@ -37,10 +38,11 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const Execution execution, ChooseExecution(device, options.dtype, true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(options.model, "model", {execution}));
-  if (model->info().accepts_prompt) {
+  if (model->info().accepts_prompt && !(options.classifier.empty() && options.neighbours.empty())) {
     return absl::InvalidArgumentError(absl::StrCat(
-        options.model, ": reads text; only class-conditional models are measured so far"));
+        options.model, ": reads text: --classifier and --neighbours are for models of classes"));
   }
+  ILF_ASSIGN_OR_RETURN(Subjects subjects, ReadSubjects(options.model, options.prompts, execution));
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));
@@ -51,7 +53,8 @@ absl::Status Evaluate(const EvalOptions& options) {
   std::filesystem::create_directories(std::filesystem::path(options.out).parent_path(), error);
   std::fprintf(stderr, "ilf-eval: %zu cells, %zu guidance scales\n", cells.size(),
                options.guidance_scales.size());
-  return EvalRun(options, *model, silent ? &*silent : nullptr, stop_requested).Run(cells, key);
+  return EvalRun(options, *model, std::move(subjects), silent ? &*silent : nullptr, stop_requested)
+      .Run(cells, key);
 }
 
 int Run(int argc, char** argv) {

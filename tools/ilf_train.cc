@@ -132,7 +132,16 @@ void AddBaseFlags(CLI::App& app, ilf::BaseTrainingOptions& options) {
                  "Share of samples that learn the null class, for guidance")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  app.add_option("--snr_gamma", options.snr_gamma, "Min-SNR weighting of the loss (0: none)")
+  app.add_option("--loss_weighting", options.weighting.kind,
+                 "What errors at the noise levels count: min_snr, or debiased, which looks more at "
+                 "much noise, where a prompt decides what the picture shows")
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, ilf::LossWeighting>{{"min_snr", ilf::LossWeighting::kMinSnr},
+                                                    {"debiased", ilf::LossWeighting::kDebiased}},
+          CLI::ignore_case))
+      ->option_text("{min_snr,debiased}=min_snr");
+  app.add_option("--snr_gamma", options.weighting.snr_gamma,
+                 "Gamma of min_snr (0: all errors count alike)")
       ->capture_default_str();
   app.add_option("--sheet_guidance", options.sheet_guidance_scale,
                  "Guidance scale of the sample sheets")
@@ -163,6 +172,10 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
   app.add_option("--plans", options.plans,
                  "Plans and inner blocks: a feedback/config.json, or what `ilf-train plan` writes")
       ->required();
+  app.add_option("--prompts", options.prompts,
+                 "Text file, one prompt a line, for a model that reads text: what the references "
+                 "show")
+      ->check(CLI::ExistingFile);
   app.add_option("--states", options.states, "States that the module learns on")
       ->transform(CLI::CheckedTransformer(
           std::map<std::string, ilf::FeedbackStates>{{"sampler", ilf::FeedbackStates::kSampler},

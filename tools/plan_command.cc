@@ -56,6 +56,9 @@ void AddPlanFlags(CLI::App& app, PlanCommand& command) {
   app.add_option("--model", command.model, "Model directory")->required();
   app.add_option("--out", command.out, "JSON file to write, for `ilf-train feedback --plans`")
       ->required();
+  app.add_option("--prompts", command.prompts,
+                 "Text file, one prompt a line, for a model that reads text")
+      ->check(CLI::ExistingFile);
   app.add_option("--steps", command.steps, "Steps of each plan")
       ->delimiter(',')
       ->capture_default_str();
@@ -91,10 +94,6 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
                        ChooseExecution(device, command.dtype, /*batch_invariant=*/true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(command.model, "model", {execution}));
-  if (model->info().accepts_prompt) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        command.model, ": reads text; only class-conditional models are measured so far"));
-  }
   const NoiseSchedule& schedule = model->schedule();
   const Denoiser denoiser = {&model->transformer()};
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
@@ -103,12 +102,14 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
       const std::string key,
       FileSha256(command.model + "/transformer/diffusion_pytorch_model.safetensors"));
 
+  ILF_ASSIGN_OR_RETURN(Subjects subjects, ReadSubjects(command.model, command.prompts, execution));
   const std::string cache = absl::StrFormat("%s.reference.safetensors", command.out);
   ILF_ASSIGN_OR_RETURN(const Reference reference,
                        SolveReference(denoiser, schedule, DenseTimesteps(schedule, command.levels),
                                       {.images = command.images,
                                        .first_seed = kFirstPlanSearchSeed,
                                        .guidance_scales = command.guidance_scales,
+                                       .subjects = std::move(subjects),
                                        .min_steps = command.levels - 1,
                                        .device = device},
                                       cache, key, stop));

@@ -14,6 +14,7 @@ namespace ilf {
 struct PlanCommand {
   std::string model;
   std::string out;
+  std::string prompts;  // text file, of a model that reads text
   std::vector<int> steps = {5};
   std::vector<double> guidance_scales = {1.0};  // least, most
   std::vector<int> feedback_steps;              // empty: all

@@ -23,9 +23,9 @@ class CachedDenoiser {
   CachedDenoiser(const Transformer& model, const CachePolicy& policy)
       : model_(model), policy_(policy) {}
 
-  at::Tensor Forward(const at::Tensor& x, double timestep, const at::Tensor& classes, int step) {
+  at::Tensor Forward(const at::Tensor& x, double timestep, const RowConditions& rows, int step) {
     const at::Tensor timesteps = at::full({x.size(0)}, timestep);
-    const TransformerCondition condition = model_.Condition(timesteps, classes);
+    const TransformerCondition condition = model_.Condition(timesteps, rows);
     const BlockRange cached = policy_.blocks;
     at::Tensor h = model_.RunBlocks(model_.Embed(x), {0, cached.begin}, condition);
     if (step % policy_.period == 0) {
@@ -56,31 +56,28 @@ class CachedDenoiser {
   int64_t blocks_run_ = 0;  // per row
 };
 
-CachedRun RunBatch(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
+CachedRun RunBatch(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
                    const Reference& reference) {
-  CachedDenoiser denoiser(model, policy);
-  const int64_t count = reference.images();
-  const at::Tensor own = at::tensor(reference.classes);
-  const at::Tensor null = at::full({count}, model.config().num_classes, at::kLong);
-  const at::Tensor scale = at::tensor(reference.guidance_scales, at::kFloat).view({-1, 1, 1, 1});
-  const bool guided = scale.ne(1.0).any().item<bool>();
-  const at::Tensor classes = guided ? at::cat({own, null}) : own;
-  at::Tensor x = reference.noise() * plan.initial_noise_scale;
+  CachedDenoiser denoiser(*model.transformer, policy);
+  std::vector<Trajectory> images = StartImages(model, plan, reference, at::kCPU);
+  const RowConditions rows = RowConditionsOf(model, PointersTo(images));
+  std::vector<int64_t> guided;
+  for (int64_t i = 0; i < reference.images(); ++i) {
+    if (images[i].guided()) guided.push_back(i);
+  }
+  const at::Tensor unconditional = at::tensor(guided, at::kLong);
+  at::Tensor x = LatentsOf(images);
   at::Tensor x0 = at::zeros_like(x);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const PlannedStep& step = plan.steps[i];
     const at::Tensor input = x * step.c_in;
-    at::Tensor eps = denoiser
-                         .Forward(guided ? at::cat({input, input}) : input, step.timestep, classes,
-                                  static_cast<int>(i))
-                         .narrow(1, 0, model.config().in_channels)
-                         .to(at::kFloat);
-    if (guided) {
-      const at::Tensor uncond = eps.narrow(0, count, count);
-      eps = uncond + scale * (eps.narrow(0, 0, count) - uncond);
-    }
-    const std::vector<PlannedStep> rows(count, step);
-    const UpdateResult result = ApplyUpdate(x, eps, x0, StepCoefficients(rows));
+    const at::Tensor output =
+        denoiser.Forward(at::cat({input, input.index_select(0, unconditional)}), step.timestep,
+                         rows, static_cast<int>(i));
+    const at::Tensor eps =
+        CombineGuidance(output, model.transformer->config().in_channels, reference.guidance_scales);
+    const std::vector<PlannedStep> steps(images.size(), step);
+    const UpdateResult result = ApplyUpdate(x, eps, x0, StepCoefficients(steps));
     x = result.x;
     x0 = result.x0;
   }
@@ -94,7 +91,7 @@ std::string CachePolicy::Name() const {
                       blocks.begin, "-", blocks.end);
 }
 
-CachedRun RunCached(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
+CachedRun RunCached(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
                     const Reference& reference, int64_t batch) {
   at::NoGradGuard no_grad;
   CachedRun all;

@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine/model/transformer.h"
+#include "engine/pipeline/denoiser.h"
 #include "engine/sampling/step_plan.h"
 #include "engine/training/reference.h"
 
@@ -35,8 +36,8 @@ struct CachedRun {
   double block_evaluations = 0.0;  // of an image, per row
 };
 
-// Runs all images of `reference` under `plan` (plain passes).
-CachedRun RunCached(const Transformer& model, const StepPlan& plan, const CachePolicy& policy,
+// Runs all images of `reference` under `plan` (plain passes), `batch` a forward.
+CachedRun RunCached(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
                     const Reference& reference, int64_t batch);
 
 }  // namespace ilf

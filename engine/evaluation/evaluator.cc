@@ -19,7 +19,7 @@ absl::StatusOr<at::Tensor> Evaluator::Sample(const Cell& cell, const Reference& 
   at::Tensor latents;
   if (cell.cache) {
     ILF_ASSIGN_OR_RETURN(const StepPlan plan, MakeFeedbackStepPlan(cell.schedule, cell.plan));
-    const CachedRun run = RunCached(model_.transformer(), plan, *cell.cache, reference, batch_);
+    const CachedRun run = RunCached(model_.denoiser(), plan, *cell.cache, reference, batch_);
     latents = run.latents;
     cost.block_evaluations = run.block_evaluations;
   } else {
@@ -56,7 +56,9 @@ absl::StatusOr<PictureQuality> Evaluator::Judge(const Cell& cell, const Referenc
   ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, images, cost));
   const at::Tensor features = classifier.Features(Decode(latents));
   const at::Tensor named = classifier.Logits(features).argmax(1);
-  const double right = named.eq(at::tensor(images.classes)).to(at::kDouble).mean().item<double>();
+  std::vector<int64_t> classes;
+  for (const Subject& subject : images.subjects) classes.push_back(subject.class_index);
+  const double right = named.eq(at::tensor(classes)).to(at::kDouble).mean().item<double>();
   return PictureQuality{FrechetDistance(StatisticsOf(features), real), right};
 }
 

@@ -19,14 +19,11 @@ namespace {
 struct Rows {
   std::vector<at::Tensor> latents;
   std::vector<float> timesteps;
-  std::vector<int64_t> classes;
-  std::vector<PromptRows::Context> prompts;
   std::vector<int64_t> feedback;  // positions of the rows that run feedback
   std::vector<float> targets;     // and what they aim at
 };
 
-void AddRow(const Trajectory& image, int64_t class_index, const PromptRows::Context& prompt,
-            Rows& rows) {
+void AddRow(const Trajectory& image, Rows& rows) {
   const PlannedStep& step = image.next_step();
   if (step.pass == PassKind::kFeedback) {
     rows.feedback.push_back(static_cast<int64_t>(rows.latents.size()));
@@ -34,30 +31,13 @@ void AddRow(const Trajectory& image, int64_t class_index, const PromptRows::Cont
   }
   rows.latents.push_back(step.c_in == 1.0 ? image.x : image.x * step.c_in);
   rows.timesteps.push_back(static_cast<float>(step.timestep));
-  rows.classes.push_back(class_index);
-  rows.prompts.push_back(prompt);
-}
-
-RowConditions ConditionsOf(const Transformer& transformer, int64_t downscale, const Rows& rows,
-                           c10::Device device) {
-  if (!transformer.config().reads_text()) return at::tensor(rows.classes).to(device);
-  if (!transformer.config().micro_conditions.value_or(false)) {
-    return RowConditions(PromptRows(rows.prompts));
-  }
-  std::vector<float> sizes;
-  for (const at::Tensor& latent : rows.latents) {
-    sizes.push_back(static_cast<float>(latent.size(2) * downscale));
-    sizes.push_back(static_cast<float>(latent.size(3) * downscale));
-  }
-  return RowConditions(PromptRows(rows.prompts), at::tensor(sizes).view({-1, 2}).to(device));
 }
 
 // The model's output for every row, [rows, out_channels, h, w] float32.
-at::Tensor Forward(const Denoiser& denoiser, const Rows& rows, c10::Device device) {
+at::Tensor Forward(const Denoiser& denoiser, const Rows& rows, const RowConditions& conditions,
+                   c10::Device device) {
   const at::Tensor latents = at::cat(rows.latents);
   const at::Tensor timesteps = at::tensor(rows.timesteps).to(device);
-  const RowConditions conditions =
-      ConditionsOf(*denoiser.transformer, denoiser.downscale, rows, device);
   if (rows.feedback.empty()) return (*denoiser.transformer)(latents, timesteps, conditions);
   Check(denoiser.feedback != nullptr, "a feedback pass without a feedback module");
   return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, timesteps, conditions,
@@ -87,6 +67,31 @@ PromptContext Denoiser::ReadPrompt(const at::Tensor& embeddings, const at::Tenso
   return context;
 }
 
+RowConditions RowConditionsOf(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
+  const TransformerConfig& config = denoiser.transformer->config();
+  std::vector<int64_t> classes;
+  std::vector<PromptRows::Context> prompts;
+  std::vector<float> sizes;
+  const auto add = [&](const Trajectory& image, int64_t class_index,
+                       const PromptRows::Context& prompt) {
+    classes.push_back(class_index);
+    prompts.push_back(prompt);
+    for (const int64_t axis : {2, 3}) {
+      sizes.push_back(static_cast<float>(image.x.size(axis) * denoiser.downscale));
+    }
+  };
+  for (const Trajectory* image : images) {
+    add(*image, image->condition.class_index, image->condition.prompt);
+  }
+  for (const Trajectory* image : images) {
+    if (image->guided()) add(*image, config.num_classes, image->condition.negative_prompt);
+  }
+  const c10::Device device = images[0]->x.device();
+  if (!config.reads_text()) return at::tensor(classes).to(device);
+  if (!config.micro_conditions.value_or(false)) return RowConditions(PromptRows(prompts));
+  return RowConditions(PromptRows(prompts), at::tensor(sizes).view({-1, 2}).to(device));
+}
+
 at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
                            absl::Span<const double> scales) {
   // With learned sigma the variance is in the other channels; no solver of ours uses it.
@@ -110,19 +115,18 @@ at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
 }
 
 at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  const TransformerConfig& config = denoiser.transformer->config();
   Rows rows;
   std::vector<double> scales;
   for (const Trajectory* image : images) {
-    AddRow(*image, image->condition.class_index, image->condition.prompt, rows);
+    AddRow(*image, rows);
     scales.push_back(image->guidance_scale);
   }
   for (const Trajectory* image : images) {
-    if (!image->guided()) continue;
-    AddRow(*image, config.num_classes, image->condition.negative_prompt, rows);
+    if (image->guided()) AddRow(*image, rows);
   }
-  const at::Tensor output = Forward(denoiser, rows, images[0]->x.device());
-  return CombineGuidance(output, config.in_channels, scales);
+  const at::Tensor output =
+      Forward(denoiser, rows, RowConditionsOf(denoiser, images), images[0]->x.device());
+  return CombineGuidance(output, denoiser.transformer->config().in_channels, scales);
 }
 
 void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {

@@ -63,6 +63,10 @@ struct Denoiser {
 at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
                            absl::Span<const double> scales);
 
+// What the rows of one forward are to show: a row of every image, then an unconditional row of each
+// guided one, in order.
+RowConditions RowConditionsOf(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
+
 // The guided output for the next step of every image, [images, channels, h, w] float32, in one
 // forward pass of one row an image, or two with guidance. Plain and feedback passes share the
 // forward; an image in a feedback pass runs it on all its rows. An image's bits do not depend

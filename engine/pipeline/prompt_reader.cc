@@ -95,6 +95,12 @@ absl::StatusOr<PromptTokens> PromptReader::Tokenize(absl::string_view prompt) co
   return tokenizer_.Encode(clean, max_tokens_);
 }
 
+std::vector<at::Tensor> PromptReader::Encode(const std::vector<PromptTokens>& prompts) const {
+  std::vector<at::Tensor> ids;
+  for (const PromptTokens& tokens : prompts) ids.push_back(at::tensor(tokens));
+  return encoder_(ids);
+}
+
 std::vector<PromptRows::Context> PromptReader::Read(
     const std::vector<PromptTokens>& prompts, const Denoiser& denoiser,
     const std::function<void(bool hit)>& seen) const {
@@ -109,9 +115,7 @@ std::vector<PromptRows::Context> PromptReader::Read(
     seen(!is_new || entry->second != nullptr);
   }
   if (!missing.empty()) {
-    std::vector<at::Tensor> ids;
-    for (const PromptTokens& tokens : missing) ids.push_back(at::tensor(tokens));
-    const std::vector<at::Tensor> states = encoder_(ids);
+    const std::vector<at::Tensor> states = Encode(missing);
     for (size_t i = 0; i < missing.size(); ++i) {
       auto context =
           std::make_shared<const PromptContext>(denoiser.ReadPrompt(states[i].unsqueeze(0)));

@@ -63,6 +63,9 @@ class PromptReader {
   absl::StatusOr<PromptTokens> Tokenize(absl::string_view prompt) const;
   int max_tokens() const { return max_tokens_; }
 
+  // The text encoder's states of each prompt, [tokens, channels], in one pass.
+  std::vector<at::Tensor> Encode(const std::vector<PromptTokens>& prompts) const;
+
   // A context for each of `prompts`. Those that the cache does not have go through the text encoder
   // in one pass, each of them once. `seen` is told of every prompt whether the cache had it.
   std::vector<PromptRows::Context> Read(const std::vector<PromptTokens>& prompts,

@@ -35,7 +35,7 @@ at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
                          const AutoencoderKl* autoencoder) {
   const c10::Device device = coefficients.device();
   const at::Tensor states = batch.states.to(device);
-  std::vector<Trajectory> images = StartImages(plan, batch, device);
+  std::vector<Trajectory> images = StartImages(student, plan, batch, device);
   const std::vector<Trajectory*> pointers = PointersTo(images);
   at::Tensor x = LatentsOf(images);
   at::Tensor x0_previous = at::zeros_like(x);
@@ -68,6 +68,8 @@ at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
                         const CalibratedPlan& plan, const NoisedPictures& pictures,
                         const TeacherOptions& teacher) {
   std::vector<Trajectory> images;
+  const std::vector<ImageCondition> conditions =
+      ConditionsOf(student, pictures.subjects, pictures.no_prompt);
   for (int64_t i = 0; i < pictures.clean.size(0); ++i) {
     const FeedbackStep& feedback = plan.plan.feedback[i % plan.plan.feedback.size()];
     const double sigma = schedule.SigmaAt(plan.steps.steps[feedback.step].timestep);
@@ -75,7 +77,7 @@ at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
     const at::Tensor x =
         pictures.clean.narrow(0, i, 1) * signal + pictures.noise.narrow(0, i, 1) * (sigma * signal);
     images.push_back(
-        StartTrajectory(plan.steps, x, pictures.classes[i].item<int64_t>(),
+        StartTrajectory(plan.steps, x, conditions[i],
                         i % 2 == 0 ? plan.min_guidance_scale : plan.max_guidance_scale));
     images.back().steps_done = feedback.step;
   }

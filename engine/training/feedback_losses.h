@@ -1,6 +1,8 @@
 // What a feedback module learns from: one batch, one scalar.
 #pragma once
 
+#include <vector>
+
 #include <ATen/core/Tensor.h>
 
 #include "engine/model/autoencoder_kl.h"
@@ -30,11 +32,12 @@ at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
 // The a, b and c of `plan`, [steps, 3] float32.
 at::Tensor CoefficientsOf(const StepPlan& plan);
 
-// Noised pictures: clean and noise [images, channels, h, w], classes [images] int64.
+// Noised pictures: clean and noise [images, channels, h, w].
 struct NoisedPictures {
   at::Tensor clean;
   at::Tensor noise;
-  at::Tensor classes;
+  std::vector<Subject> subjects;  // by picture
+  at::Tensor no_prompt;           // of Subjects
 };
 
 struct TeacherOptions {

@@ -33,6 +33,8 @@
 namespace ilf {
 namespace {
 
+constexpr int kAnySide = 1;  // where no picture is looked at
+
 // The frozen backbone, and where it comes from.
 struct Backbone {
   Transformer transformer;
@@ -45,10 +47,6 @@ absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
   ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
                        TransformerConfig::FromJson(directory.transformer));
-  if (config.reads_text()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.loop.output, ": reads text; feedback is for class-conditional models so far"));
-  }
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
   ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
@@ -95,6 +93,8 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
   if (error) {
     return absl::InvalidArgumentError(absl::StrCat(FolderOf(options), ": ", error.message()));
   }
+  ILF_ASSIGN_OR_RETURN(const Subjects subjects, ReadSubjects(options.loop.output, options.prompts,
+                                                             {.device = options.loop.device}));
   const auto solve = [&](const char* part, uint64_t first_seed, int64_t images) {
     const bool landing =
         options.states == FeedbackStates::kSampler && options.loss == SamplerLoss::kLanding;
@@ -102,6 +102,7 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
                                {.images = images,
                                 .first_seed = first_seed,
                                 .min_steps = options.reference_steps,
+                                .subjects = subjects,
                                 .keep_starts = landing,
                                 .file_prefix = absl::StrCat(FolderOf(options), "/", part),
                                 .key = backbone.sha256,
@@ -188,6 +189,7 @@ class FeedbackTraining {
 
  private:
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
+  absl::StatusOr<Subjects> PicturesSubjects() const;
   absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
@@ -209,6 +211,7 @@ class FeedbackTraining {
   const NamedTensors initial_;
   ParameterSet parameters_;
   LatentData data_;                           // with kImages
+  Subjects data_subjects_;                    // with kImages, by picture
   std::optional<AutoencoderKl> autoencoder_;  // with kImages, and with kPictures
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;
@@ -258,7 +261,37 @@ absl::Status FeedbackTraining::Prepare() {
       backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
   ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, *autoencoder_,
                                           options_.loop.device));
+  ILF_ASSIGN_OR_RETURN(data_subjects_, PicturesSubjects());
   return absl::OkStatus();
+}
+
+// What each picture of the data shows: its class, or its first caption.
+absl::StatusOr<Subjects> FeedbackTraining::PicturesSubjects() const {
+  const TransformerConfig& config = backbone_.transformer.config();
+  const int64_t pictures = data_.latents.size(0);
+  if (config.reads_text()) {
+    std::vector<std::string> captions;
+    ILF_ASSIGN_OR_RETURN(const ImageFolder folder, ImageFolder::Open(options_.data, kAnySide));
+    for (const std::vector<std::string>& texts : folder.captions()) {
+      if (texts.empty()) {
+        return absl::InvalidArgumentError(absl::StrCat(options_.data, "/metadata.jsonl: picture ",
+                                                       captions.size(), " has no \"text\""));
+      }
+      captions.push_back(texts[0]);
+    }
+    return EncodePrompts(options_.loop.output, captions, {.device = options_.loop.device});
+  }
+  Subjects classes;
+  for (int64_t i = 0; i < pictures; ++i) {
+    const int64_t label = data_.labels[i].item<int64_t>();
+    if (label < 0 || label >= config.num_classes) {
+      return absl::InvalidArgumentError(absl::StrCat(options_.data, ": picture ", i, " has class ",
+                                                     label, ", the model has ",
+                                                     config.num_classes));
+    }
+    classes.all.push_back({.class_index = label});
+  }
+  return classes;
 }
 
 absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Generator& random) const {
@@ -267,7 +300,7 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Genera
   const int64_t count = static_cast<int64_t>(plans_.size());
   const size_t plan = static_cast<size_t>(step % count);  // plans take turns
   const bool pictures = options_.states == FeedbackStates::kImages;
-  const int64_t size = pictures ? data_.labels.size(0) : training_[plan].images();
+  const int64_t size = pictures ? data_.latents.size(0) : training_[plan].images();
   const std::vector<int64_t> indices =
       BatchIndices(size, options_.loop.batch_size, step / count, options_.loop.seed);
   if (!pictures) {
@@ -277,9 +310,11 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Genera
   }
   const c10::Device device = options_.loop.device;
   const at::Tensor clean = data_.latents.index_select(0, at::tensor(indices));
+  std::vector<Subject> subjects;
+  for (const int64_t index : indices) subjects.push_back(data_subjects_.all[index]);
   return LossOnImages(student, backbone_.schedule, plans_[plan],
                       {clean.to(device), at::randn(clean.sizes(), random).to(device),
-                       data_.labels.index_select(0, at::tensor(indices))},
+                       std::move(subjects), data_subjects_.no_prompt},
                       options_.teacher);
 }
 

@@ -25,12 +25,13 @@ enum class InitialBlock {
 };
 
 struct FeedbackTrainingOptions {
-  std::string plans;  // JSON file: feedback/config.json without backbone_sha256
-                      // (engine/pipeline/feedback.h)
+  std::string plans;    // JSON file: feedback/config.json without backbone_sha256
+                        // (engine/pipeline/feedback.h)
+  std::string prompts;  // text file, one prompt a line, of a model that reads text
   FeedbackStates states = FeedbackStates::kSampler;
   SamplerLoss loss = SamplerLoss::kFinal;
   // With kImages.
-  std::string data;  // image folder
+  std::string data;  // image folder; its first captions are read by a model that reads text
   TeacherOptions teacher;
 
   InitialBlock initial = InitialBlock::kIdentity;

@@ -46,7 +46,7 @@ absl::StatusOr<at::Tensor> RunPlan(const Denoiser& denoiser, const NoiseSchedule
                                    const PlanRunOptions& options) {
   at::NoGradGuard no_grad;
   ILF_ASSIGN_OR_RETURN(const StepPlan steps, MakeFeedbackStepPlan(schedule, plan));
-  std::vector<Trajectory> images = StartImages(steps, reference, options.device);
+  std::vector<Trajectory> images = StartImages(denoiser, steps, reference, options.device);
   for (int i = 0; i < plan.steps; ++i) StepAll(denoiser, images, options.batch);
   return LatentsOf(images).to(at::kCPU);
 }
@@ -59,7 +59,7 @@ absl::StatusOr<FittedPlan> FitCoefficients(const Denoiser& denoiser, const Noise
   at::NoGradGuard no_grad;
   plan.coefficients.clear();
   ILF_ASSIGN_OR_RETURN(const StepPlan steps, MakeFeedbackStepPlan(schedule, plan));
-  std::vector<Trajectory> images = StartImages(steps, reference, options.device);
+  std::vector<Trajectory> images = StartImages(denoiser, steps, reference, options.device);
   at::Tensor x = reference.noise().to(options.device);
   at::Tensor x0_previous;
   for (int i = 0; i < plan.steps; ++i) {

@@ -52,6 +52,7 @@ absl::StatusOr<std::vector<Reference>> SolvePlanReferences(const Denoiser& teach
                                                                 {.images = options.images,
                                                                  .first_seed = options.first_seed,
                                                                  .guidance_scales = scales,
+                                                                 .subjects = options.subjects,
                                                                  .min_steps = options.min_steps,
                                                                  .device = options.device},
                                                                 file, options.key, stop));

@@ -18,6 +18,7 @@ struct PlanReferenceOptions {
   int64_t images = 1024;
   uint64_t first_seed = 0;
   int min_steps = 60;        // as in ReferenceOptions
+  Subjects subjects = {};    // as in ReferenceOptions
   bool keep_starts = false;  // also the states where the plan's steps start, not the noise alone
   std::string file_prefix;   // of the files that keep them
   std::string key;           // tells one backbone from another

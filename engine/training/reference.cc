@@ -22,6 +22,7 @@ namespace {
 
 constexpr char kOrigin[] = "made_of";
 constexpr int64_t kBatchesBetweenWrites = 4;
+constexpr int64_t kLongestRound = 10;  // subjects between two guidance scales
 
 // The solver's levels: those of `timesteps`, and between them as many as make up `min_steps` in
 // all, the more the wider the gap in log SNR. After the last timestep they go down to the
@@ -54,7 +55,7 @@ FineLevels MakeFineLevels(const NoiseSchedule& schedule, const std::vector<doubl
 // w].
 at::Tensor SolveBatch(const Denoiser& denoiser, const StepPlan& plan,
                       const std::vector<size_t>& kept, const Reference& start, c10::Device device) {
-  std::vector<Trajectory> images = StartImages(plan, start, device);
+  std::vector<Trajectory> images = StartImages(denoiser, plan, start, device);
   const std::vector<Trajectory*> pointers = PointersTo(images);
   const auto latents = [&] { return LatentsOf(images).to(at::kCPU); };
   std::vector<at::Tensor> states;
@@ -92,8 +93,9 @@ Reference Reference::At(const std::vector<int64_t>& positions) const {
 Reference Reference::Select(const std::vector<int64_t>& images) const {
   Reference part;
   part.timesteps = timesteps;
+  part.no_prompt = no_prompt;
   for (const int64_t image : images) {
-    part.classes.push_back(classes[image]);
+    part.subjects.push_back(subjects[image]);
     part.guidance_scales.push_back(guidance_scales[image]);
   }
   part.states = states.index_select(1, at::tensor(images));
@@ -102,7 +104,7 @@ Reference Reference::Select(const std::vector<int64_t>& images) const {
 
 Reference Reference::Images(int64_t begin, int64_t count) const {
   Reference part = *this;
-  part.classes = {classes.begin() + begin, classes.begin() + begin + count};
+  part.subjects = {subjects.begin() + begin, subjects.begin() + begin + count};
   part.guidance_scales = {guidance_scales.begin() + begin, guidance_scales.begin() + begin + count};
   part.states = states.narrow(1, begin, count);
   return part;
@@ -119,13 +121,15 @@ at::Tensor NoiseOf(const TransformerConfig& config, uint64_t first_seed, int64_t
   return at::cat(noise);
 }
 
-std::vector<Trajectory> StartImages(const StepPlan& plan, const Reference& reference,
-                                    c10::Device device) {
+std::vector<Trajectory> StartImages(const Denoiser& denoiser, const StepPlan& plan,
+                                    const Reference& reference, c10::Device device) {
   const at::Tensor noise = reference.noise().to(device);
+  const std::vector<ImageCondition> conditions =
+      ConditionsOf(denoiser, reference.subjects, reference.no_prompt);
   std::vector<Trajectory> images;
   for (int64_t i = 0; i < reference.images(); ++i) {
-    images.push_back(StartTrajectory(plan, noise.narrow(0, i, 1), reference.classes[i],
-                                     reference.guidance_scales[i]));
+    images.push_back(
+        StartTrajectory(plan, noise.narrow(0, i, 1), conditions[i], reference.guidance_scales[i]));
   }
   return images;
 }
@@ -147,11 +151,15 @@ double Rmse(const at::Tensor& a, const at::Tensor& b) {
 }
 
 Reference UnsolvedReference(const TransformerConfig& config, const ReferenceOptions& options) {
+  const Subjects subjects = options.subjects.all.empty() ? ClassesOf(config) : options.subjects;
+  const int64_t count = static_cast<int64_t>(subjects.all.size());
+  const int64_t round = std::min(count, kLongestRound);
   Reference reference;
+  reference.no_prompt = subjects.no_prompt;
   for (int64_t i = 0; i < options.images; ++i) {
-    reference.classes.push_back(i % config.num_classes);
+    reference.subjects.push_back(subjects.all[i % count]);
     reference.guidance_scales.push_back(
-        options.guidance_scales[i / config.num_classes % options.guidance_scales.size()]);
+        options.guidance_scales[i / round % options.guidance_scales.size()]);
   }
   reference.states = NoiseOf(config, options.first_seed, options.images).unsqueeze(0);
   return reference;
@@ -161,9 +169,10 @@ absl::StatusOr<Reference> SolveReference(const Denoiser& denoiser, const NoiseSc
                                          const std::vector<double>& timesteps,
                                          const ReferenceOptions& options, const std::string& file,
                                          const std::string& key, const std::atomic<bool>& stop) {
-  const std::string origin = absl::StrCat(
+  std::string origin = absl::StrCat(
       key, " seed ", options.first_seed, " guidance ", absl::StrJoin(options.guidance_scales, ","),
       " steps ", options.min_steps, " timesteps ", absl::StrJoin(timesteps, ","));
+  if (!options.subjects.key.empty()) absl::StrAppend(&origin, " prompts ", options.subjects.key);
   Reference reference = UnsolvedReference(denoiser.transformer->config(), options);
   reference.timesteps = timesteps;
   const FineLevels fine = MakeFineLevels(schedule, timesteps, options.min_steps);

@@ -12,13 +12,16 @@
 #include "absl/status/statusor.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/sampling/noise_schedule.h"
+#include "engine/training/subjects.h"
 
 namespace ilf {
 
 struct ReferenceOptions {
-  int64_t images = 1024;    // classes take turns
+  int64_t images = 1024;    // subjects take turns
   uint64_t first_seed = 0;  // image i starts from the noise of first_seed + i, as a request would
-  std::vector<double> guidance_scales = {1.0};  // take turns, after each round of classes
+  // Take turns, after each round of subjects, or of ten of them where there are more.
+  std::vector<double> guidance_scales = {1.0};
+  Subjects subjects = {};  // none: the classes of the model
   int min_steps =
       60;  // plain passes an image, at least; evenly spaced in log SNR between `timesteps`
   int64_t batch = 64;  // images a forward
@@ -28,11 +31,12 @@ struct ReferenceOptions {
 // Const after it is made. Latents are float32 on the CPU.
 struct Reference {
   std::vector<double> timesteps;        // where states are kept, falling
-  std::vector<int64_t> classes;         // by image
+  std::vector<Subject> subjects;        // by image
+  at::Tensor no_prompt;                 // of Subjects
   std::vector<double> guidance_scales;  // by image
   at::Tensor states;  // [timesteps + 1, images, channels, h, w]; the last is the final latent
 
-  int64_t images() const { return static_cast<int64_t>(classes.size()); }
+  int64_t images() const { return static_cast<int64_t>(subjects.size()); }
   at::Tensor noise() const { return states[0]; }
   at::Tensor final_latents() const { return states[-1]; }
 
@@ -56,9 +60,9 @@ absl::StatusOr<Reference> SolveReference(const Denoiser& denoiser, const NoiseSc
                                          const ReferenceOptions& options, const std::string& file,
                                          const std::string& key, const std::atomic<bool>& stop);
 
-// The images of `reference` at their noise, about to follow `plan`.
-std::vector<Trajectory> StartImages(const StepPlan& plan, const Reference& reference,
-                                    c10::Device device);
+// The images of `reference` at their noise, about to follow `plan` with `denoiser`.
+std::vector<Trajectory> StartImages(const Denoiser& denoiser, const StepPlan& plan,
+                                    const Reference& reference, c10::Device device);
 
 std::vector<Trajectory*> PointersTo(std::vector<Trajectory>& images);
 

@@ -1,6 +1,7 @@
 // Feedback passes against the same composed of diffusers' blocks
-// (tests/fixtures/feedback_fixtures.py).
+// (tests/fixtures/feedback_fixtures.py and pixart_feedback_fixtures.py).
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -29,7 +30,6 @@ class FeedbackParityTest : public testing::TestWithParam<std::string> {
     Fixture expected(directory_ + "expected.safetensors");
     latents_ = expected["latents"];
     timesteps_ = expected["timesteps"];
-    classes_ = expected["classes"].to(at::kLong);
     const at::Tensor index = expected["rows"].to(at::kLong).contiguous();
     const int64_t* rows = index.data_ptr<int64_t>();
     rows_ = {std::vector<int64_t>(rows, rows + index.numel()), expected["targets"]};
@@ -37,6 +37,35 @@ class FeedbackParityTest : public testing::TestWithParam<std::string> {
     backbone_ = FixturePath("feedback/backbones/" + expected.Text("backbone") + "/");
     config_ = ValueOrDie(
         TransformerConfig::FromJson(ValueOrDie(JsonConfig::Load(backbone_ + "config.json"))));
+    if (config_.reads_text()) {
+      texts_ = expected["encoder_hidden_states"];
+      mask_ = expected["encoder_attention_mask"].to(at::kBool);
+    } else {
+      classes_ = expected["classes"].to(at::kLong);
+    }
+  }
+
+  // What the rows are to show, as backbone and module read it.
+  RowConditions Conditions(const Transformer& backbone, const FeedbackModule& module) {
+    if (!config_.reads_text()) return classes_;
+    std::vector<PromptRows::Context> prompts;
+    for (int64_t row = 0; row < texts_.size(0); ++row) {
+      const int64_t tokens = mask_[row].sum().item<int64_t>();
+      PromptContext context = backbone.ReadPrompt(texts_.narrow(0, row, 1).narrow(1, 0, tokens));
+      module.ReadPrompt(context);
+      prompts.push_back(std::make_shared<const PromptContext>(std::move(context)));
+    }
+    return RowConditions(PromptRows(prompts));
+  }
+
+  at::Tensor Pass(const Transformer& backbone, const FeedbackModule& module,
+                  const FeedbackRows& rows) {
+    return PassWithFeedback(backbone, module, latents_, timesteps_, Conditions(backbone, module),
+                            rows);
+  }
+
+  at::Tensor Plain(const Transformer& backbone) {
+    return backbone(latents_, timesteps_, Conditions(backbone, LoadModule()));
   }
 
   Transformer LoadBackbone(const Execution& execution = {}) {
@@ -67,15 +96,16 @@ class FeedbackParityTest : public testing::TestWithParam<std::string> {
   }
 
   at::Tensor Run(const Execution& execution) {
-    return PassWithFeedback(LoadBackbone(execution), LoadModule(execution), latents_, timesteps_,
-                            classes_, rows_);
+    return Pass(LoadBackbone(execution), LoadModule(execution), rows_);
   }
 
   c10::InferenceMode inference_;
   const std::string directory_ = FixturePath("feedback/" + GetParam() + "/");
   std::string backbone_;
   TransformerConfig config_;
-  at::Tensor latents_, timesteps_, classes_, output_;
+  at::Tensor latents_, timesteps_, output_;
+  at::Tensor classes_;       // of a DiT
+  at::Tensor texts_, mask_;  // of a PixArt
   FeedbackRows rows_;
 };
 
@@ -90,7 +120,7 @@ TEST_P(FeedbackParityTest, Float32AsTrained) {
 }
 
 TEST_P(FeedbackParityTest, RowsWithoutFeedbackAreThoseOfAPlainPass) {
-  const at::Tensor plain = LoadBackbone()(latents_, timesteps_, classes_);
+  const at::Tensor plain = Plain(LoadBackbone());
   const at::Tensor mixed = Run({});
   for (int64_t row = 0; row < latents_.size(0); ++row) {
     const bool feeds_back =
@@ -104,9 +134,7 @@ TEST_P(FeedbackParityTest, ScalesOfZeroAtTheSourceTimestepGiveThePlainPassToTheB
   config.feedback_timestep = config.inner_timestep = config.deep_timestep =
       FeedbackTimestep::kSource;
   const Transformer backbone = LoadBackbone();
-  const at::Tensor looped =
-      PassWithFeedback(backbone, SilentModule(config), latents_, timesteps_, classes_, rows_);
-  EXPECT_TRUE(at::equal(looped, backbone(latents_, timesteps_, classes_)));
+  EXPECT_TRUE(at::equal(Pass(backbone, SilentModule(config), rows_), Plain(backbone)));
 }
 
 TEST_P(FeedbackParityTest, EveryRowCanRunFeedback) {
@@ -114,13 +142,13 @@ TEST_P(FeedbackParityTest, EveryRowCanRunFeedback) {
   std::iota(all.begin(), all.end(), 0);
   const at::Tensor targets =
       (timesteps_ / 2).index_copy(0, at::tensor(rows_.index), rows_.target_timesteps);
-  const at::Tensor together = PassWithFeedback(LoadBackbone(), LoadModule(), latents_, timesteps_,
-                                               classes_, {all, targets});
+  const at::Tensor together = Pass(LoadBackbone(), LoadModule(), {all, targets});
   for (const int64_t row : {0, 3}) EXPECT_LE(MaxError(together[row], output_[row]), kBound);
 }
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, FeedbackParityTest,
-                         testing::Values("source", "target", "two_loops", "to_the_end"),
+                         testing::Values("source", "target", "two_loops", "to_the_end",
+                                         "pixart_source", "pixart_target"),
                          [](const auto& info) { return info.param; });
 
 TransformerConfig FiveBlocks() {

@@ -48,6 +48,14 @@ class FeedbackTrainerTest : public ::testing::Test {
         << extra << "}]}";
   }
 
+  // Makes the model one that reads text.
+  void UseTextModel() {
+    std::filesystem::remove_all(model_);
+    ASSERT_EQ(SmallTextModelDirectory("feedback_trainer"), model_);
+    options_.prompts = model_ + "/prompts.txt";
+    std::ofstream(options_.prompts) << "red heart\ngrinning face with smiling eyes\n\na\n";
+  }
+
   // The measures of the validation log, in order.
   std::vector<double> Measures() {
     std::vector<double> measures;
@@ -68,8 +76,10 @@ class FeedbackTrainerTest : public ::testing::Test {
   double PlainError(const DiffusionModel& model, bool pictures = false) {
     const std::atomic<bool> stop{false};
     const Denoiser plain = {&model.transformer()};
+    const Subjects subjects = ReadSubjects(model_, options_.prompts, {}).value();
     const Reference reference =
-        SolveReference(plain, model.schedule(), {999, 600}, {.images = 12, .min_steps = 30},
+        SolveReference(plain, model.schedule(), {999, 600},
+                       {.images = 12, .subjects = subjects, .min_steps = 30},
                        model_ + "/test_reference.safetensors", "", stop)
             .value();
     const FeedbackPlan plan = {.steps = 2, .timesteps = {999, 600}};
@@ -109,6 +119,32 @@ TEST_F(FeedbackTrainerTest, LearnsFromTheErrorOfPictures) {
   const auto model = Load();
   ASSERT_NE(model, nullptr);
   EXPECT_LT(Measures().back(), 0.9 * PlainError(*model, /*pictures=*/true));
+}
+
+TEST_F(FeedbackTrainerTest, WritesAModuleForAModelThatReadsText) {
+  UseTextModel();
+  WritePlans(R"(, "guidance_scales": [1, 3])");
+  options_.initial = InitialBlock::kBackbone;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  EXPECT_EQ(model->info().feedback_plans.size(), 1u);
+  EXPECT_LT(Measures().back(), Measures().front());
+}
+
+TEST_F(FeedbackTrainerTest, LearnsOnCaptionedPictures) {
+  UseTextModel();
+  WritePlans(R"(, "feedback_in_history": false)");
+  options_.states = FeedbackStates::kImages;
+  options_.data = SmallCaptionedDataset("feedback_trainer", 12, 8);
+  options_.loop.steps = 2;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(std::filesystem::exists(model_ + "/feedback/config.json"));
+  options_.data = SmallDataset("feedback_trainer", 12, 8);
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              HasSubstr("picture 0 has no \"text\""));
 }
 
 TEST_F(FeedbackTrainerTest, LearnsTheCoefficientsOfPlansThatHaveThem) {

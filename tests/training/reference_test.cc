@@ -56,7 +56,9 @@ TEST_F(ReferenceTest, EveryPurposeHasNoisesOfItsOwn) {
 
 TEST_F(ReferenceTest, ClassesTakeTurnsAndGuidanceScalesAfterThem) {
   const Reference reference = Solve({999}, {.images = 7, .guidance_scales = {1.0, 3.0}});
-  EXPECT_EQ(reference.classes, (std::vector<int64_t>{0, 1, 2, 0, 1, 2, 0}));
+  std::vector<int64_t> classes;
+  for (const Subject& subject : reference.subjects) classes.push_back(subject.class_index);
+  EXPECT_EQ(classes, (std::vector<int64_t>{0, 1, 2, 0, 1, 2, 0}));
   EXPECT_EQ(reference.guidance_scales, (std::vector<double>{1, 1, 1, 3, 3, 3, 1}));
 }
 
@@ -167,7 +169,7 @@ class LandingTest : public ReferenceTest {
                                .feedback_in_history = false};
     const Reference noise = UnsolvedReference(model_.config(), {.images = 3});
     std::vector<Trajectory> images =
-        StartImages(MakeFeedbackStepPlan(schedule_, plan).value(), noise, at::kCPU);
+        StartImages(denoiser_, MakeFeedbackStepPlan(schedule_, plan).value(), noise, at::kCPU);
     for (Trajectory& image : images) image.steps_done = 1;
     return images;
   }

@@ -17,4 +17,7 @@ Transformer SmallDit(const Execution& execution = {});
 // running test; returns its path.
 std::string SmallModelDirectory(const std::string& name);
 
+// A PixArt in place of the DiT, with a text encoder and a tokenizer.
+std::string SmallTextModelDirectory(const std::string& name);
+
 }  // namespace ilf
