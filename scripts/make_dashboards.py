@@ -8,7 +8,8 @@
   a data source that is not the variable $datasource, or any other uid,
   a metric of this server in a row that is marked as not proven, or a foreign one outside,
   a latency objective that is no bucket of the histograms,
-  an alert without a heading in docs/runbook.md, and a heading there without an alert.
+  an alert without a heading in docs/runbook.md, and a heading there without an alert,
+  an alert that no unit test in dashboards/rules/tests/ sees fire, or none sees silent.
 --runbook is what the alerts' runbook_url begins with (default: docs/runbook.md).
 --out writes to DIR/*.json and DIR/rules/ in place of ROOT/dashboards.
 """
@@ -110,6 +111,16 @@ def rule_faults(metrics_text: str, runbook: str, known: set[str]) -> Iterator[st
         yield f"docs/runbook.md tells of {name}, which is no alert"
 
 
+def untested(tests: str) -> Iterator[str]:
+    """Alerts that promtool's unit tests do not hold to both."""
+    cases = re.findall(r"alertname: (\w+)\n +exp_alerts:( \[\])?$", tests, re.MULTILINE)
+    for alert in (alert.name for group in rules.alerts().values() for alert in group):
+        if (alert, "") not in cases:
+            yield f"no test in dashboards/rules/tests/ sees {alert} fire"
+        if (alert, " []") not in cases:
+            yield f"no test in dashboards/rules/tests/ sees {alert} silent"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
@@ -128,6 +139,8 @@ def main() -> None:
     faults = [fault for name, made in dashboards.items() for fault in dashboard_faults(name, made, known)]
     runbook = (options.root / "docs" / "runbook.md").read_text(encoding="utf-8")
     faults += rule_faults(metrics_text, runbook, known)
+    tests = sorted((options.root / "dashboards" / "rules" / "tests").glob("*.yaml"))
+    faults += untested("".join(test.read_text(encoding="utf-8") for test in tests))
 
     out = options.out or options.root / "dashboards"
     there = {str(file.relative_to(out)) for file in (*out.glob("*.json"), *out.glob("rules/*.yaml"))}
