@@ -189,6 +189,7 @@ main() {
   say "load: $rounds rounds of about 20 s"
   start=$(date +%s)
   scripts/load_for_dashboards.py --client "$BIN/ilf-client" --first "$(address ilf-server-0 address)" \
+    --first_metrics "$(address ilf-server-0 metrics_address)" \
     --second "$(address ilf-server-1 address)" --second_ca "$OUT/tls.crt" --second_pid "$server" --rounds "$rounds"
   sleep 3 # the last scrapes and evaluations
   end=$(date +%s)

@@ -1,19 +1,22 @@
 #!/usr/bin/env python3
 """Loads two ilf-servers so that every panel of dashboards/ has something to show.
 
-    scripts/load_for_dashboards.py --client ilf-client --first HOST:PORT --second HOST:PORT --second_ca FILE
-        --second_pid PID [--rounds N]
+    scripts/load_for_dashboards.py --client ilf-client --first HOST:PORT --first_metrics HOST:PORT
+        --second HOST:PORT --second_ca FILE --second_pid PID [--rounds N]
 
 The first server has a short queue and a short write_stall_timeout; the second has TLS and a model "oversized", whose
 steps need much memory. While requests with and without feedback and previews go on, each round injects one of each
 error, and fails if the client does not get it: refused values, models that are not there, prompts for a model that
 takes none, request ids in use, deadlines that cannot be met, cancelled calls, a client that does not read, a full
-queue, and steps without memory. At last the second server is told to stop while a request runs on it, and refuses.
+queue, and steps without memory. One request takes longer than the latency objective. At last the second server is
+told to stop while a request runs on it, and refuses.
 """
 from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import itertools
+import os
 import pathlib
 import resource
 import signal
@@ -22,6 +25,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 MODEL = "fashion-dit"
 # Exit codes of ilf-client.
@@ -29,6 +33,33 @@ OK, REFUSED_VALUE, UNAVAILABLE, TOO_LATE, CANCELLED, QUEUE_FULL, CANNOT = 0, 3, 
 # What the second server may still allocate once it has loaded its models: more than a step of fashion-dit takes,
 # less than one of "oversized".
 SPARE_BYTES = 150 << 20
+# After that long the server gives a connection up that answers no ping.
+KEEPALIVE_SECONDS = 40
+STALL_TRIES = 3
+# More than LATENCY_SECONDS in dashboards/source/rules.py.
+LONG_SECONDS = 12
+
+
+class Call:
+    """One run of ilf-client, with its events."""
+
+    def __init__(self, command: list[str], events: pathlib.Path) -> None:
+        self.events = events
+        with events.open("wb") as file:
+            self.process = subprocess.Popen(command, stdout=file, stderr=subprocess.DEVNULL)
+
+    def wait_for_step(self) -> None:
+        """Until an image has taken a step."""
+        while b'"step"' not in self.events.read_bytes():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"ilf-client ended with {self.process.returncode} before the first step")
+            time.sleep(0.05)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait()
 
 
 class Client:
@@ -37,10 +68,11 @@ class Client:
     def __init__(self, program: str, address: str, out: pathlib.Path, *more: str) -> None:
         self.command = [program, "generate", "--address", address, "--progress", "off", "--json", *more]
         self.out = out
+        self.calls = itertools.count()
 
-    def start(self, *flags: str, model: str = MODEL) -> subprocess.Popen[bytes]:
-        command = [*self.command, "--model", model, "--out", str(self.out / "{seed}.png"), *flags]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def start(self, *flags: str, model: str = MODEL) -> Call:
+        events = self.out / f"{next(self.calls)}.jsonl"
+        return Call([*self.command, "--model", model, "--out", str(self.out / "{seed}.png"), *flags], events)
 
     def run(self, *flags: str, model: str = MODEL) -> int:
         return self.start(*flags, model=model).wait()
@@ -64,40 +96,68 @@ def make_mistakes(client: Client) -> None:
     expect("too many steps", client.run("--label", "1", "--steps", "100000"), REFUSED_VALUE)
     expect("no such model", client.run("--label", "1", model="nothing"), REFUSED_VALUE)
     expect("a prompt for labels", client.run("a red heart"), CANNOT)
-    first = client.start("--label", "1", "--steps", "150", "--acceleration", "off", "--request_id", "twice")
-    time.sleep(0.5)
+    first = client.start("--label", "1", "--steps", "60", "--acceleration", "off", "--request_id", "twice")
+    first.wait_for_step()
     expect("a request id in use", client.run("--label", "1", "--request_id", "twice"), REFUSED_VALUE)
     expect("the first of that id", first.wait(), OK)
 
 
 def run_out_of_time(client: Client) -> None:
-    code = client.run("--label", "2", "--steps", "900", "--acceleration", "off", "--timeout", "400ms")
+    code = client.run("--label", "2", "--steps", "900", "--acceleration", "off", "--timeout", "3s")
     expect("a deadline that cannot be met", code, TOO_LATE)
 
 
 def cancel(client: Client) -> None:
     running = client.start("--label", "3", "--steps", "900", "--acceleration", "off")
-    time.sleep(0.7)
-    running.send_signal(signal.SIGINT)
+    running.wait_for_step()
+    running.signal(signal.SIGINT)
     expect("a cancelled call", running.wait(), CANCELLED)
 
 
-def stop_reading(client: Client) -> None:
-    """The write buffers fill with large previews, then the stream is cancelled; the client learns it afterwards."""
-    running = client.start("--label", "4", "--steps", "100", "--count", "8", "--guidance", "1", "--acceleration", "off",
-                           "--preview_every", "1", "--preview_side", "512")
-    time.sleep(0.7)
-    running.send_signal(signal.SIGSTOP)
-    time.sleep(5)
-    running.send_signal(signal.SIGCONT)
-    expect("a client that does not read", running.wait(), CANCELLED)
+def stalled_streams(metrics: str) -> float:
+    """What the server has counted."""
+    with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("ilf_streams_stalled_total{"))
+
+
+def stop_reading(client: Client, metrics: str) -> None:
+    """The buffers fill with large previews, then the server cancels the stream. Where the processor is so busy that
+    this takes longer than KEEPALIVE_SECONDS, the connection has ended before: then it is tried again."""
+    before = stalled_streams(metrics)
+    for _ in range(STALL_TRIES):
+        running = client.start("--label", "4", "--steps", "999", "--count", "3", "--guidance", "1",
+                               "--acceleration", "off", "--preview_every", "1", "--preview_side", "512")
+        running.wait_for_step()
+        running.signal(signal.SIGSTOP)
+        give_up = time.monotonic() + KEEPALIVE_SECONDS
+        while stalled_streams(metrics) == before and time.monotonic() < give_up:
+            time.sleep(0.2)
+        running.signal(signal.SIGCONT)
+        if stalled_streams(metrics) > before:
+            expect("a client that does not read", running.wait(), CANCELLED, UNAVAILABLE)
+            return
+        running.signal(signal.SIGKILL)
+        running.wait()
+    raise RuntimeError("a client that does not read: the server did not cancel the stream")
 
 
 def overload(client: Client) -> None:
     flags = ("--label", "5", "--count", "12", "--steps", "10", "--acceleration", "off")
-    codes = [running.wait() for running in [client.start(*flags) for _ in range(5)]]
+    codes = [running.wait() for running in [client.start(*flags) for _ in range(12)]]
     if QUEUE_FULL not in codes:
         raise RuntimeError(f"overload: the queue took it all, ilf-client ended with {codes}")
+
+
+def take_long(client: Client) -> None:
+    """One request that misses the latency objective."""
+    images, took = 1, 0.0
+    while took < LONG_SECONDS:
+        start = time.monotonic()
+        code = client.run("--label", "9", "--steps", "999", "--count", str(images), "--acceleration", "off")
+        expect("a request that takes long", code, OK, QUEUE_FULL)
+        took = time.monotonic() - start if code == OK else 0.0
+        images = min(16, 2 * images)
 
 
 def limit_memory(pid: int) -> None:
@@ -114,12 +174,12 @@ def run_out_of_memory(client: Client) -> None:
 def drain(client: Client, pid: int) -> None:
     """Stops the server while a request runs; meanwhile it refuses others."""
     running = client.start("--label", "7", "--steps", "900", "--count", "2", "--acceleration", "off")
-    time.sleep(1)
-    subprocess.run(["kill", "-TERM", str(pid)], check=True)
+    running.wait_for_step()
+    os.kill(pid, signal.SIGTERM)
     for _ in range(3):
         time.sleep(1.5)
-        expect("a request to a server that stops", client.run("--label", "8", "--timeout", "3s"), UNAVAILABLE)
-    running.kill()
+        expect("a request to a server that stops", client.run("--label", "8", "--timeout", "20s"), UNAVAILABLE)
+    running.signal(signal.SIGKILL)
     running.wait()
 
 
@@ -127,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--client", required=True)
     parser.add_argument("--first", required=True)
+    parser.add_argument("--first_metrics", required=True)
     parser.add_argument("--second", required=True)
     parser.add_argument("--second_ca", required=True)
     parser.add_argument("--second_pid", type=int, required=True)
@@ -136,8 +197,10 @@ def main() -> None:
     stop = threading.Event()
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor() as threads:
         out = pathlib.Path(folder)
-        first = Client(options.client, options.first, out)
-        second = Client(options.client, options.second, out, "--tls_ca", options.second_ca)
+        for name in ("first", "second"):
+            (out / name).mkdir()
+        first = Client(options.client, options.first, out / "first")
+        second = Client(options.client, options.second, out / "second", "--tls_ca", options.second_ca)
         plain = ("--steps", "20", "--preview_every", "2")
         feedback = ("--steps", "5", "--count", "3", "--acceleration", "feedback")
         steady = [
@@ -146,6 +209,7 @@ def main() -> None:
             threads.submit(go_on, second, stop, plain, feedback),
         ]
         try:
+            slow = threads.submit(take_long, first)
             limit_memory(options.second_pid)
             for turn in range(options.rounds):
                 print(f"round {turn + 1} of {options.rounds}", flush=True)
@@ -153,8 +217,9 @@ def main() -> None:
                 run_out_of_time(first)
                 cancel(first)
                 run_out_of_memory(second)
-                stop_reading(first)
+                stop_reading(first, options.first_metrics)
                 overload(first)
+            slow.result()
         finally:
             stop.set()
         for load in steady:
