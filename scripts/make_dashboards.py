@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes dashboards/*.json and dashboards/rules/ilf-server.yaml of dashboards/source/.
 
-    scripts/make_dashboards.py [--check] [--runbook ADDRESS] [--root DIR] [--out DIR]
+    scripts/make_dashboards.py [--check] [--runbook ADDRESS] [--out DIR]
 
 --check writes nothing: it fails where a file differs from its source. Either way it fails, with a line for each, on
   a metric that neither docs/metrics.md nor a recording rule knows,
@@ -11,7 +11,7 @@
   an alert without a heading in docs/runbook.md, and a heading there without an alert,
   an alert that no unit test in dashboards/rules/tests/ sees fire, or none sees silent.
 --runbook is what the alerts' runbook_url begins with (default: docs/runbook.md).
---out writes to DIR/*.json and DIR/rules/ in place of ROOT/dashboards.
+--out writes to DIR/*.json and DIR/rules/ in place of dashboards/.
 """
 from __future__ import annotations
 
@@ -125,24 +125,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--runbook", default=rules.RUNBOOK)
-    parser.add_argument("--root", type=pathlib.Path, default=ROOT)
-    parser.add_argument("--out", type=pathlib.Path)
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "dashboards")
     options = parser.parse_args()
 
     dashboards = {name: make() for name, make in panels.DASHBOARDS.items()}
     files = {f"{name}.json": json.dumps(made, indent=2) + "\n" for name, made in dashboards.items()}
     files["rules/ilf-server.yaml"] = rules.to_yaml(options.runbook)
 
-    metrics_text = (options.root / "docs" / "metrics.md").read_text(encoding="utf-8")
+    metrics_text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     recorded = {rule.name for group in rules.recordings().values() for rule in group}
     known = documented_metrics(metrics_text) | recorded | BUILT_IN
     faults = [fault for name, made in dashboards.items() for fault in dashboard_faults(name, made, known)]
-    runbook = (options.root / "docs" / "runbook.md").read_text(encoding="utf-8")
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     faults += rule_faults(metrics_text, runbook, known)
-    tests = sorted((options.root / "dashboards" / "rules" / "tests").glob("*.yaml"))
+    tests = sorted((ROOT / "dashboards" / "rules" / "tests").glob("*.yaml"))
     faults += untested("".join(test.read_text(encoding="utf-8") for test in tests))
 
-    out = options.out or options.root / "dashboards"
+    out = options.out
     there = {str(file.relative_to(out)) for file in (*out.glob("*.json"), *out.glob("rules/*.yaml"))}
     faults += [f"{out / name} is made by no source" for name in sorted(there - set(files))]
     for name, text in files.items():

@@ -35,6 +35,8 @@ def shown(value: float, unit: str) -> str:
     """A value as Grafana's units write it."""
     if not math.isfinite(value):
         return "no data"
+    if value == 0:
+        return "0"
     if unit == "s":
         for limit, size, name in ((1, 1e-3, "ms"), (120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
             if abs(value) < limit:
@@ -52,16 +54,27 @@ def day(unix_seconds: float) -> float:
     return float(date2num(datetime.datetime.fromtimestamp(unix_seconds, datetime.UTC)))
 
 
-def points(series: Json) -> tuple[list[float], list[float]]:
-    return [day(at) for at, _ in series["values"]], [float(value) for _, value in series["values"]]
+def points(series: Json, step: float) -> tuple[list[float], list[float]]:
+    """Times and values; where samples are missing a NaN breaks the line, as in Grafana."""
+    times: list[float] = []
+    values: list[float] = []
+    last = math.inf
+    for at, value in series["values"]:
+        if at - last > 1.5 * step:
+            times.append(day(last + step))
+            values.append(math.nan)
+        times.append(day(at))
+        values.append(float(value))
+        last = at
+    return times, values
 
 
-def draw_lines(axes: Axes, panel: Json, series: list[Json]) -> None:
+def draw_lines(axes: Axes, panel: Json, series: list[Json], step: float) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     stacked = defaults["custom"]["stacking"]["mode"] == "normal"
     below: dict[float, float] = {}
     for index, one in enumerate(series):
-        times, values = points(one)
+        times, values = points(one, step)
         colour = COLOURS[index % len(COLOURS)]
         if stacked:
             base = [below.get(at, 0.0) for at in times]
@@ -70,9 +83,8 @@ def draw_lines(axes: Axes, panel: Json, series: list[Json]) -> None:
             axes.fill_between(times, base, values, color=colour, alpha=0.25, linewidth=0)
         marker = "." if len(times) < 5 else None
         axes.plot(times, values, color=colour, linewidth=1, marker=marker, label=one["legend"])
-    for step in defaults["thresholds"]["steps"][1:]:
-        if defaults["custom"]["thresholdsStyle"]["mode"] != "off":
-            axes.axhline(step["value"], color=NAMED[step["color"]], linewidth=0.8, linestyle="--")
+    for threshold in defaults["thresholds"]["steps"][1:]:
+        axes.axhline(threshold["value"], color=NAMED[threshold["color"]], linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=0, top=defaults.get("max"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, defaults["unit"])))
     handles, labels = axes.get_legend_handles_labels()
@@ -108,17 +120,18 @@ def draw_stat(axes: Axes, panel: Json, series: list[Json]) -> None:
     defaults = panel["fieldConfig"]["defaults"]
     axes.set_axis_off()
     for index, one in enumerate(series):
-        value = [number for number in points(one)[1] if math.isfinite(number)][-1]
+        value = [float(number) for _, number in one["values"] if math.isfinite(float(number))][-1]
         colour = "text"
-        for step in defaults["thresholds"]["steps"]:
-            if step["value"] is None or value >= step["value"]:
-                colour = step["color"]
+        for threshold in defaults["thresholds"]["steps"]:
+            if threshold["value"] is None or value >= threshold["value"]:
+                colour = threshold["color"]
         x = (index + 0.5) / len(series)
         axes.text(x, 0.5, shown(value, defaults["unit"]), ha="center", va="center", fontsize=19, color=NAMED[colour])
         axes.text(x, 0.12, one["legend"], ha="center", va="center", fontsize=7.5, color="#555555")
 
 
-def draw(dashboard: Json, series: dict[str, list[Json]], start: float, end: float, file: pathlib.Path) -> None:
+def draw(dashboard: Json, series: dict[str, list[Json]], span: Json, file: pathlib.Path) -> None:
+    start, end = span["start"], span["end"]
     panels = dashboard["panels"]
     height = max(panel["gridPos"]["y"] + panel["gridPos"]["h"] for panel in panels) + 2
     figure = plt.figure(figsize=(24 * COLUMN_INCHES, height * UNIT_INCHES), facecolor="#f4f5f5")
@@ -147,7 +160,7 @@ def draw(dashboard: Json, series: dict[str, list[Json]], start: float, end: floa
         if panel["type"] == "heatmap":
             draw_heatmap(axes, panel, found, start, end)
         else:
-            draw_lines(axes, panel, found)
+            draw_lines(axes, panel, found, span["step"])
             axes.grid(color="#e8e8e8", linewidth=0.6)
             axes.set_xlim(day(start), day(end))
         axes.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
@@ -169,7 +182,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name, series in measured["dashboards"].items():
         dashboard = json.loads((options.dashboards / f"{name}.json").read_text(encoding="utf-8"))
-        draw(dashboard, series, measured["start"], measured["end"], options.out / f"dashboard-{name}.png")
+        draw(dashboard, series, measured, options.out / f"dashboard-{name}.png")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def main() -> None:
         if not prometheus.range(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
     ]
     if options.out:
-        span = {"start": options.start, "end": options.end, "dashboards": results}
+        span = {"start": options.start, "end": options.end, "step": STEP_SECONDS, "dashboards": results}
         options.out.write_text(json.dumps(span), encoding="utf-8")
     for fault in faults:
         print(fault)

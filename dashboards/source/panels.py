@@ -399,6 +399,7 @@ def errors() -> Json:
                         )
                     ],
                     width=12,
+                    stack=True,
                 ),
             ],
         ),
