@@ -85,7 +85,7 @@ model_root: "$models"
 address: "127.0.0.1:$(port "$first")"
 metrics_address: "127.0.0.1:$(port $((first + 1)))"
 threads_per_worker: 1
-batching { max_queued_images: 24 max_active_images: 8 max_batch_rows: 32 }
+batching { max_queued_images: 24 max_active_images: 8 max_batch_rows: 32 finisher_threads: 4 }
 streaming { write_stall_timeout { seconds: 1 } }
 drain_timeout { seconds: 10 }
 EOT

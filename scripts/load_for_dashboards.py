@@ -33,9 +33,9 @@ OK, REFUSED_VALUE, UNAVAILABLE, TOO_LATE, CANCELLED, QUEUE_FULL, CANNOT = 0, 3, 
 # What the second server may still allocate once it has loaded its models: more than a step of fashion-dit takes,
 # less than one of "oversized".
 SPARE_BYTES = 150 << 20
-# After that long the server gives a connection up that answers no ping.
-KEEPALIVE_SECONDS = 40
-STALL_TRIES = 3
+# The server gives the connection of a stopped client up after about 11 s.
+STALL_SECONDS = 12
+STALL_TRIES = 5
 # More than LATENCY_SECONDS in dashboards/source/rules.py.
 LONG_SECONDS = 12
 
@@ -84,7 +84,7 @@ def expect(what: str, code: int, *allowed: int) -> None:
 
 
 def go_on(client: Client, stop: threading.Event, *kinds: tuple[str, ...]) -> None:
-    """Asks for one picture after the other, by turns of these kinds; a full queue may refuse."""
+    """Asks for one request after the other, by turns of these kinds; a full queue may refuse."""
     turn = 0
     while not stop.is_set():
         expect("steady load", client.run("--label", str(turn % 10), *kinds[turn % len(kinds)]), OK, QUEUE_FULL)
@@ -123,22 +123,20 @@ def stalled_streams(metrics: str) -> float:
 
 def stop_reading(client: Client, metrics: str) -> None:
     """The buffers fill with large previews, then the server cancels the stream. Where the processor is so busy that
-    this takes longer than KEEPALIVE_SECONDS, the connection has ended before: then it is tried again."""
+    this takes longer than STALL_SECONDS, the connection has ended before: then it is tried again."""
     before = stalled_streams(metrics)
     for _ in range(STALL_TRIES):
-        running = client.start("--label", "4", "--steps", "999", "--count", "3", "--guidance", "1",
+        running = client.start("--label", "4", "--steps", "999", "--count", "8", "--guidance", "1",
                                "--acceleration", "off", "--preview_every", "1", "--preview_side", "512")
         running.wait_for_step()
         running.signal(signal.SIGSTOP)
-        give_up = time.monotonic() + KEEPALIVE_SECONDS
+        give_up = time.monotonic() + STALL_SECONDS
         while stalled_streams(metrics) == before and time.monotonic() < give_up:
             time.sleep(0.2)
-        running.signal(signal.SIGCONT)
-        if stalled_streams(metrics) > before:
-            expect("a client that does not read", running.wait(), CANCELLED, UNAVAILABLE)
-            return
         running.signal(signal.SIGKILL)
         running.wait()
+        if stalled_streams(metrics) > before:
+            return
     raise RuntimeError("a client that does not read: the server did not cancel the stream")
 
 

@@ -28,7 +28,7 @@ COLUMN_INCHES = 0.62
 UNIT_INCHES = 0.36
 COLOURS = ["#56a64b", "#e0b400", "#3274d9", "#e02f44", "#8f3bb8", "#ff780a", "#37872d", "#5794f2", "#b877d9", "#8ab8ff"]
 NAMED = {"red": "#e02f44", "orange": "#ff780a", "yellow": "#e0b400", "green": "#37872d", "text": "#24292e"}
-LEGEND_ENTRIES = 6
+LEGEND_LINES = 3
 
 
 def shown(value: float, unit: str) -> str:
@@ -43,10 +43,10 @@ def shown(value: float, unit: str) -> str:
                 return f"{value / size:.3g} {name}"
         return f"{value / 86400:.3g} d"
     if unit == "percentunit":
-        return f"{value * 100:.3g}%"
+        return f"{value * 100:.0f}%" if abs(value) >= 1 else f"{value * 100:.3g}%"
     if unit == "reqps":
         return f"{value:.3g}/s"
-    return f"{value / 1000:.3g}k" if abs(value) >= 10000 else f"{value:.3g}"
+    return f"{value / 1000:.3g}k" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def day(unix_seconds: float) -> float:
@@ -79,7 +79,7 @@ def draw_lines(axes: Axes, panel: Json, series: list[Json], step: float) -> None
         if stacked:
             base = [below.get(at, 0.0) for at in times]
             values = [value + floor for value, floor in zip(values, base)]
-            below.update(zip(times, values))
+            below.update((at, value) for at, value in zip(times, values) if math.isfinite(value))
             axes.fill_between(times, base, values, color=colour, alpha=0.25, linewidth=0)
         marker = "." if len(times) < 5 else None
         axes.plot(times, values, color=colour, linewidth=1, marker=marker, label=one["legend"])
@@ -88,10 +88,12 @@ def draw_lines(axes: Axes, panel: Json, series: list[Json], step: float) -> None
     axes.set_ylim(bottom=0, top=defaults.get("max"))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, defaults["unit"])))
     handles, labels = axes.get_legend_handles_labels()
-    if len(labels) > LEGEND_ENTRIES:
-        labels[LEGEND_ENTRIES - 1] = f"... {len(labels) - LEGEND_ENTRIES + 1} more"
-    axes.legend(handles[:LEGEND_ENTRIES], labels[:LEGEND_ENTRIES], loc="upper center", bbox_to_anchor=(0.5, -0.1),
-                ncols=2 if panel["gridPos"]["w"] < 12 else 4, fontsize=6.5, frameon=False)
+    columns = 2 if panel["gridPos"]["w"] < 12 else 4
+    room = columns * LEGEND_LINES
+    if len(labels) > room:
+        labels[room - 1] = f"... {len(labels) - room + 1} more"
+    axes.legend(handles[:room], labels[:room], loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=columns,
+                fontsize=6.5, frameon=False)
 
 
 def draw_heatmap(axes: Axes, panel: Json, series: list[Json], start: float, end: float) -> None:
@@ -149,7 +151,7 @@ def draw(dashboard: Json, series: dict[str, list[Json]], span: Json, file: pathl
         card.spines[:].set_color("#d8d9da")
         wide = place["w"] / 24
         legend_space = 2.1 if panel["type"] == "timeseries" else 1.1 if panel["type"] == "heatmap" else 0.4
-        axes = figure.add_axes((left + 0.042, top - (place["h"] - legend_space) / height, wide - 0.055,
+        axes = figure.add_axes((left + 0.04, top - (place["h"] - legend_space) / height, wide - 0.055,
                                 (place["h"] - legend_space - 1.2) / height))
         figure.text(left + wide / 2, top - 0.65 / height, panel["title"], fontsize=8.5, ha="center", va="center",
                     weight="bold")

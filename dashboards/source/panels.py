@@ -162,6 +162,7 @@ def throughput() -> Json:
                     "none",
                     [Query(rate("ilf_images_total", MODEL, "model"), "{{model}}")],
                     stack=True,
+                    width=6,
                 ),
                 timeseries(
                     "Requests per second, by outcome",
@@ -169,6 +170,7 @@ def throughput() -> Json:
                     "reqps",
                     [Query(rate("ilf_requests_total", MODEL, "outcome"), "{{outcome}}")],
                     stack=True,
+                    width=6,
                 ),
                 timeseries(
                     "Steps per second",
@@ -176,6 +178,15 @@ def throughput() -> Json:
                     "none",
                     [Query(rate("ilf_step_seconds_count", MODEL, "model"), "{{model}}")],
                     stack=True,
+                    width=6,
+                ),
+                timeseries(
+                    "Rows per second",
+                    "Work done, whatever the batches look like.",
+                    "none",
+                    [Query(rate("ilf_batch_rows_sum", MODEL, "model"), "{{model}}")],
+                    stack=True,
+                    width=6,
                 ),
             ],
         ),
@@ -200,13 +211,6 @@ def throughput() -> Json:
                 ),
                 heatmap("How many steps had how many rows", "Steps by their rows.", "none",
                         heatmap_of("ilf_batch_rows", MODEL)),
-                timeseries(
-                    "Rows per second",
-                    "Work done, whatever the batches look like.",
-                    "none",
-                    [Query(rate("ilf_batch_rows_sum", MODEL, "model"), "{{model}}")],
-                    stack=True,
-                ),
             ],
         ),
         Row(
@@ -256,6 +260,7 @@ def throughput() -> Json:
                         Query(rate("ilf_previews_skipped_total", MODEL), "skipped"),
                         Query(rate("ilf_previews_dropped_total", MODEL), "dropped"),
                     ],
+                    width=24,
                 )
             ],
         ),
@@ -330,8 +335,8 @@ def saturation() -> Json:
                     lines=[(rules.QUEUE_WAIT_SECONDS, "orange")],
                 ),
                 timeseries(
-                    "Refused because the queue was full",
-                    "RESOURCE_EXHAUSTED; also requests that ran out of memory.",
+                    "Refused (RESOURCE_EXHAUSTED)",
+                    "The queue was full, or a request ran out of memory.",
                     "reqps",
                     [Query(rate("ilf_requests_total", HERE + ', outcome="RESOURCE_EXHAUSTED"', "pod"), "{{pod}}")],
                 ),
