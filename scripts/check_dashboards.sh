@@ -6,7 +6,7 @@
 #   scripts/check_dashboards.sh [--bin DIR] [--rounds N] [--images]
 #
 #   --bin DIR    where ilf-server and ilf-client are (default: build/release/bin)
-#   --rounds N   rounds of injected errors, about 20 s each; 2 at least (default: 4)
+#   --rounds N   rounds of injected errors, about half a minute each on one core; 2 at least (default: 4)
 #   --images     also draws the panels into docs/images/dashboard-*.png
 #
 # Needs python3 and openssl, and apt-get where Prometheus is not installed. The tools go to $DASHBOARD_TOOLS
@@ -186,7 +186,7 @@ main() {
   wait_for "the second server" grep -q ' SERVING' "$OUT/ilf-server-1.log"
   start_prometheus
 
-  say "load: $rounds rounds of about 20 s"
+  say "load: $rounds rounds of about half a minute"
   start=$(date +%s)
   scripts/load_for_dashboards.py --client "$BIN/ilf-client" --first "$(address ilf-server-0 address)" \
     --first_metrics "$(address ilf-server-0 metrics_address)" \

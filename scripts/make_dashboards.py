@@ -25,10 +25,22 @@ from collections.abc import Iterator
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "dashboards" / "source"))
 
+import errors
 import grafana
-import panels
+import latency
+import pods
 import rules
+import saturation
+import throughput
 
+# File name without .json -> what makes it.
+DASHBOARDS = {
+    "latency": latency.latency,
+    "throughput": throughput.throughput,
+    "saturation": saturation.saturation,
+    "errors": errors.errors,
+    "pods": pods.pods,
+}
 SUFFIXES = re.compile("_(bucket|sum|count)$")
 # What Prometheus itself makes.
 BUILT_IN = {"up", "ALERTS"}
@@ -128,7 +140,7 @@ def main() -> None:
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "dashboards")
     options = parser.parse_args()
 
-    dashboards = {name: make() for name, make in panels.DASHBOARDS.items()}
+    dashboards = {name: make() for name, make in DASHBOARDS.items()}
     files = {f"{name}.json": json.dumps(made, indent=2) + "\n" for name, made in dashboards.items()}
     files["rules/ilf-server.yaml"] = rules.to_yaml(options.runbook)
 

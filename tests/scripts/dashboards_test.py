@@ -54,7 +54,7 @@ class MakeDashboardsTest(unittest.TestCase):
         self.assert_found("mine.json is made by no source")
 
     def test_a_misspelt_metric_is_found_by_its_panel(self):
-        self.change("dashboards/source/panels.py", "ilf_open_streams", "ilf_opened_streams")
+        self.change("dashboards/source/saturation.py", "ilf_open_streams", "ilf_opened_streams")
         self.assert_found("saturation: panel 'Open streams' reads ilf_opened_streams, which docs/metrics.md")
 
     def test_a_misspelt_metric_in_a_rule_is_found(self):
@@ -62,7 +62,7 @@ class MakeDashboardsTest(unittest.TestCase):
         self.assert_found("rule IlfPodNotServing reads ilf_server, which docs/metrics.md does not know")
 
     def test_a_zero_in_place_of_data_is_found(self):
-        self.change("dashboards/source/panels.py", "(ilf_open_streams{{{HERE}}})",
+        self.change("dashboards/source/saturation.py", "(ilf_open_streams{{{HERE}}})",
                     "(ilf_open_streams{{{HERE}}}) or vector(0)")
         self.assert_found("panel 'Open streams' reads vector")
 
@@ -71,11 +71,11 @@ class MakeDashboardsTest(unittest.TestCase):
         self.assert_found("latency: the uid P1809 is written into it")
 
     def test_a_metric_of_the_server_cannot_hide_among_those_not_proven(self):
-        self.change("dashboards/source/panels.py", "container_memory_working_set_bytes", "ilf_queued_images")
+        self.change("dashboards/source/saturation.py", "container_memory_working_set_bytes", "ilf_queued_images")
         self.assert_found("reads ilf_queued_images, which can be proven, in the row 'From DCGM")
 
     def test_a_metric_of_others_outside_their_row_is_found(self):
-        self.change("dashboards/source/panels.py", "sum by (pod) (ilf_open_streams", "sum by (pod) (DCGM_FI_DEV_FB_USED")
+        self.change("dashboards/source/saturation.py", "sum by (pod) (ilf_open_streams", "sum by (pod) (DCGM_FI_DEV_FB_USED")
         self.assert_found("panel 'Open streams' reads DCGM_FI_DEV_FB_USED")
 
     def test_a_latency_objective_that_is_no_bucket_is_found(self):
