@@ -3,6 +3,7 @@ round_robin all get the same. Two real servers stand for two pods behind the hea
 import contextlib
 import pathlib
 import re
+import time
 import urllib.request
 
 import grpc
@@ -36,12 +37,12 @@ def spread(pods: list[Server], options: list[tuple[str, str]]) -> list[int]:
     """How many of the calls over one channel each pod got."""
     before = [calls_to(pod) for pod in pods]
     with grpc.insecure_channel("ipv4:" + ",".join(pod.ports["address"] for pod in pods), options) as channel:
-        # Until both connections stand, round_robin knows only one of them.
         call = channel.unary_unary("/ilf.v1.ImageGenerationService/ListModels")
+        # Until both connections stand, round_robin knows only one of them.
+        end = time.monotonic() + (10 if options else 0)
         call(b"", timeout=10, wait_for_ready=True)
-        if options:
-            while calls_to(pods[0]) == before[0] or calls_to(pods[1]) == before[1]:
-                call(b"", timeout=10)
+        while any(calls_to(pod) == count for pod, count in zip(pods, before, strict=True)) and time.monotonic() < end:
+            call(b"", timeout=10)
         before = [calls_to(pod) for pod in pods]
         for _ in range(CALLS):
             call(b"", timeout=10)
