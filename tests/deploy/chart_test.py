@@ -29,6 +29,7 @@ def test_gpu_is_asked_for_tolerated_and_used(tools):
     objects = tools.chart(*GPU)
     server, pod = server_of(objects), pod_of(objects)["spec"]
     assert server["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert server["image"] == f"{server_of(tools.chart(CLAIM))['image']}-cuda"
     assert "--device=cuda:0" in server["args"]
     assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
     assert pod["runtimeClassName"] == "nvidia"
