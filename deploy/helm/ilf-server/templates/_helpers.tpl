@@ -24,12 +24,29 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
+{{- /* The test's pod is none of the server's. */}}
+{{- define "ilf.testLabels" -}}
+app.kubernetes.io/name: {{ include "ilf.name" . | trunc 58 }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "ilf.host" -}}
+{{ include "ilf.fullname" . }}.{{ .Release.Namespace }}.svc
+{{- end }}
+
 {{- define "ilf.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
+{{- end }}
+
+{{- define "ilf.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+seccompProfile: {type: RuntimeDefault}
 {{- end }}
 
 {{- define "ilf.containerSecurity" -}}
