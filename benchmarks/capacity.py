@@ -151,7 +151,7 @@ def measure_speeds(args, server, load):
         load.run(count, 2 * count)
     results = {count: [] for count in counts}
     for _ in range(args.rounds):
-        for count in counts:  # in turns, so that a busy minute of the machine spoils no row alone
+        for count in counts:  # In turns, so that a busy minute of the machine spoils no row alone
             before = server.metrics(*STEP_METRICS)
             speed = load.run(count, count * args.waves)
             seconds, steps, rows = (now - then for now, then in zip(server.metrics(*STEP_METRICS), before))

@@ -9,7 +9,7 @@ import urllib.request
 
 from expectations import require
 
-PATIENCE = 60  # seconds for what has to come in the end, on a slow machine too
+PATIENCE = 180  # seconds for what has to come in the end, on a slow machine too
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _ENDED = re.compile(r"request_id='([^']*)' .*outcome=(\w+)")

@@ -22,6 +22,8 @@ REPO = pathlib.Path(__file__).parents[2]
 MODEL = REPO / "models/fashion-dit"
 REPLICAS = 3
 PORTS_OF_REPLICA = 3
+MAX_STEPS = 1000  # of the model
+LONG = 5  # times the steps, for a call that has to outlive others
 
 
 def say(text):
@@ -42,14 +44,15 @@ class Fleet:
         self._streams = streams
         self._begun = 0
 
-    def begin(self, stub, count=None):
+    def begin(self, stub, count=None, times_steps=1):
         """Calls that all begin now, with the seeds 0, 1, ..."""
         self._begun += 1
-        return [Stream(stub, f"{self._begun}-{seed}", seed, self._steps) for seed in range(count or self._streams)]
+        return [Stream(stub, f"{self._begun}-{seed}", seed, times_steps * self._steps)
+                for seed in range(count or self._streams)]
 
-    def run(self, stub, count=None):
+    def run(self, stub, count=None, times_steps=1):
         """The same, and waits until they are all being painted."""
-        streams = self.begin(stub, count)
+        streams = self.begin(stub, count, times_steps)
         for stream in streams:
             stream.wait_for_preview()
         return streams
@@ -182,7 +185,7 @@ def drained(fleet, way):
     victim = fleet.replicas[2]
     with way.open() as stub:
         fleet.wait_until_balanced(stub)
-        streams = fleet.run(stub)
+        streams = fleet.run(stub, times_steps=LONG)
         running = fleet.require_running(streams)
         victim.begin_drain()
         late = fleet.begin(stub)
@@ -208,7 +211,7 @@ def drained_in_order(fleet, way):
     victim = fleet.replicas[0]
     with way.open(retries=False) as stub:
         fleet.wait_until_balanced(stub)
-        streams = fleet.run(stub)
+        streams = fleet.run(stub, times_steps=LONG)
         running = fleet.require_running(streams)
         way.haproxy.set_state(victim, "drain")
         streams += fleet.run(stub)
@@ -302,6 +305,8 @@ def parse_arguments():
     parser.add_argument("--streams", type=int, default=12, help="calls at the same time (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=names, help="some scenarios")
     args = parser.parse_args()
+    if not 2 <= args.steps <= MAX_STEPS // LONG:
+        parser.error(f"--steps: 2 to {MAX_STEPS // LONG}")
     if not REPLICAS <= args.streams <= 16:  # what one server paints at the same time
         parser.error(f"--streams: {REPLICAS} to 16")
     return args
