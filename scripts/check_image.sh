@@ -2,12 +2,13 @@
 # Checks docker/: lints the Dockerfile, the compose file and what it mounts, builds the image without a
 # Docker engine, and runs it. Ends with the image's size.
 #
-#   scripts/check_image.sh [--lint] [--bind HOST:IMAGE]... [--work FOLDER]
+#   scripts/check_image.sh [--lint] [--bind HOST:IMAGE[:ro]]... [--work FOLDER]
 #
 #   --lint            only what needs no build: hadolint, docker compose config, promtool
-#   --bind HOST:IMAGE mounts a path of this machine read-only into the build's RUN steps, such as a pip.conf
+#   --bind HOST:IMAGE[:ro] mounts a path of this machine into the build's RUN steps: a pip.conf, say, or a
+#                     folder for /root/.cache/ccache
 #   --work FOLDER     where base root and layers are kept (default: /var/tmp/ilf-image); a second run goes on
-#                     with them, remove it for a fresh one
+#                     with them. For a fresh one name another folder
 #
 # buildah runs docker/Dockerfile with chroot as its isolation. Its base image is a bare Debian 12 that
 # debootstrap makes (from $DEBIAN_MIRROR), so no image registry is needed. What comes out is run as its own
@@ -90,7 +91,7 @@ make_base() {
 
 build_image() {
   local bind binds=()
-  for bind in "${BINDS[@]}"; do binds+=(--volume "$bind:ro"); done
+  for bind in "${BINDS[@]}"; do binds+=(--volume "$bind"); done
   say "buildah build"
   buildah build --isolation chroot --network host --pull-never --layers --format docker "${binds[@]}" \
     --build-arg DEBIAN="$BASE" --build-arg REVISION="$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
@@ -135,9 +136,9 @@ direct_owners() {
 
 # setting NAME: an entry of the image's configuration, lists with a NUL after each item.
 setting() {
-  buildah inspect --type image --format '{{json .Docker}}' "$IMAGE" | python3 -c '
+  buildah inspect --type image "$IMAGE" | python3 -c '
 import json, sys
-value = json.load(sys.stdin)["config"]
+value = json.load(sys.stdin)["Docker"]["config"]
 for name in sys.argv[1].split("."):
     value = value[name]
 print(*(f"{item}\0" for item in value) if isinstance(value, list) else [value], sep="", end="")
@@ -254,7 +255,7 @@ main() {
     case $1 in
       --lint) lint=true ;;
       --bind)
-        BINDS+=("${2:?--bind needs HOST:IMAGE}")
+        BINDS+=("${2:?--bind needs HOST:IMAGE[:ro]}")
         shift
         ;;
       --work)
