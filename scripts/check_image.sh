@@ -11,10 +11,11 @@
 #                     with them. For a fresh one name another folder
 #
 # buildah runs docker/Dockerfile with chroot as its isolation. Its base image is a bare Debian 12 that
-# debootstrap makes (from $DEBIAN_MIRROR), so no image registry is needed. What comes out is run as its own
-# configuration says, in namespaces of its own: as its user, without capabilities, every file read-only.
+# debootstrap makes (from $DEBIAN_MIRROR, or its default), so no image registry is needed. What comes out is
+# run as its own configuration says, in namespaces of its own: as its user, without capabilities, every file
+# read-only.
 #
-# Needs root, about 12 GB, and the Debian packages of scripts/apt-packages-image.txt. The linters of
+# Needs root, about 6 GB, and the Debian packages of scripts/apt-packages-image.txt. The linters of
 # scripts/requirements-image.txt go to .deps/image.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -22,7 +23,6 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 readonly TOOLS=.deps/image/bin
 readonly IMAGE=localhost/ilf-server:checked
 readonly BASE=localhost/debian:12-slim
-readonly MIRROR=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 readonly TOOLCHAIN='as c++ cc clang cmake cpp g++ gcc ld make ninja pip python3'
 
 WORK=/var/tmp/ilf-image
@@ -84,7 +84,8 @@ make_base() {
   if buildah inspect --type image "$BASE" >/dev/null 2>&1; then return; fi
   say "debootstrap"
   container=$(buildah from scratch)
-  debootstrap --variant=minbase bookworm "$(buildah mount "$container")" "$MIRROR" >"$WORK/debootstrap.log" ||
+  debootstrap --variant=minbase bookworm "$(buildah mount "$container")" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} \
+    >"$WORK/debootstrap.log" ||
     die "debootstrap failed: see $WORK/debootstrap.log"
   buildah commit --quiet --rm "$container" "$BASE" >/dev/null
 }
