@@ -4,6 +4,7 @@
 #   ilf_executable(NAME SRCS ... DEPS ...)
 #   ilf_test(NAME SRCS ... DEPS ... [TIMEOUT s])      one gtest executable, one ctest entry a test case,
 #                                                     labelled with its folder's name
+#   ilf_install(NAME)                                 belongs to the image (docker/), into bin/ beside lib/
 include(GoogleTest)
 
 function(ilf_library name)
@@ -21,6 +22,11 @@ function(ilf_executable name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ilf_flags ${ARG_DEPS})
+endfunction()
+
+function(ilf_install name)
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/torch/lib")
+  install(TARGETS ${name} RUNTIME DESTINATION bin COMPONENT image)
 endfunction()
 
 function(ilf_test name)

@@ -32,8 +32,9 @@ class PixArtConditioning final : public Conditioning {
   SinusoidEmbedder timestep_;
   std::optional<SinusoidEmbedder> resolution_, aspect_ratio_;
   Linear modulation_;
-  at::Tensor block_tables_;  // [layers, 6 * dim]
-  at::Tensor final_table_;   // [2, dim]
+  std::vector<at::Tensor> block_tables_;  // of each block, [6 * dim]; stacked in each pass, because
+                                          // while training they change
+  at::Tensor final_table_;                // [2, dim]
 };
 
 absl::StatusOr<std::unique_ptr<Conditioning>> PixArtConditioning::Load(
@@ -54,15 +55,13 @@ absl::StatusOr<std::unique_ptr<Conditioning>> PixArtConditioning::Load(
   ILF_ASSIGN_OR_RETURN(conditioning->modulation_,
                        Linear::Load(weights, absl::StrCat(kPrefix, ".linear"), dim,
                                     kBlockModulations * dim, RowKind::kConditions, builder));
-  std::vector<at::Tensor> tables;
   for (int64_t block = 0; block < config.num_layers; ++block) {
     ILF_ASSIGN_OR_RETURN(
         const at::Tensor table,
         weights.Take(absl::StrCat("transformer_blocks.", block, ".scale_shift_table"),
                      {kBlockModulations, dim}));
-    tables.push_back(Place(table, execution).flatten());
+    conditioning->block_tables_.push_back(Place(table, execution).flatten());
   }
-  conditioning->block_tables_ = at::stack(tables);
   ILF_ASSIGN_OR_RETURN(const at::Tensor final_table, weights.Take("scale_shift_table", {2, dim}));
   conditioning->final_table_ = Place(final_table, execution);
   return conditioning;
@@ -82,9 +81,9 @@ TransformerCondition PixArtConditioning::operator()(const at::Tensor& timesteps,
                                                     const RowConditions& rows) const {
   const at::Tensor embedding = Embed(timesteps, rows.picture_sizes);
   TransformerCondition::Parts parts;
-  parts.num_layers = block_tables_.size(0);
+  parts.num_layers = static_cast<int64_t>(block_tables_.size());
   parts.embedding = modulation_(Silu(embedding, execution_)).to(at::kFloat);
-  parts.modulations = {(parts.embedding.unsqueeze(1) + block_tables_).flatten(1)};
+  parts.modulations = {(parts.embedding.unsqueeze(1) + at::stack(block_tables_)).flatten(1)};
   parts.final_modulation = (embedding.to(at::kFloat).unsqueeze(1) + final_table_).flatten(1);
   parts.prompts = rows.prompts;
   return TransformerCondition(std::move(parts));
