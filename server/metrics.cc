@@ -82,6 +82,22 @@ ServerMetrics::ServerMetrics(const std::string& version)
   AddGauges("ilf_build_info", "Always 1; what was built").Add({{"version", version}}).Set(1);
 }
 
+void ServerMetrics::Configured(const ServerOptions& options) {
+  Gauges& workers = AddGauges("ilf_worker_info", "Always 1; the device of each worker");
+  for (size_t worker = 0; worker < options.devices.size(); ++worker) {
+    workers
+        .Add({{"worker", WorkerLabel(static_cast<int>(worker))},
+              {"device", options.devices[worker]}})
+        .Set(1);
+  }
+  AddGauges("ilf_max_batch_rows", "Transformer rows that a step may have")
+      .Add({})
+      .Set(options.max_batch_rows);
+  AddGauges("ilf_max_queued_images", "Images that may wait for a worker")
+      .Add({})
+      .Set(options.max_queued_images);
+}
+
 void ServerMetrics::Serving(bool serving) { serving_.Set(serving ? 1 : 0); }
 
 void ServerMetrics::TlsCertificateExpires(absl::Time expiry) {

@@ -10,6 +10,7 @@
 #include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "server/server_options.h"
 #include "server/stream_observer.h"
 
 namespace ilf {
@@ -25,6 +26,8 @@ class ServerMetrics final : public Observer, public StreamObserver {
 
   const std::shared_ptr<prometheus::Registry>& registry() const { return registry_; }
 
+  // The devices and limits that the server was started with; called once.
+  void Configured(const ServerOptions& options);
   // Whether the health service says SERVING.
   void Serving(bool serving);
   // Until when the TLS certificate is valid.

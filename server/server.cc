@@ -77,6 +77,7 @@ Server::Server(const ServerOptions& options, const Clock* clock)
       service_(StreamOptions(options), &metrics_, clock),
       health_(AllHealthServices()),
       health_for_port_(AllHealthServices()) {
+  metrics_.Configured(options);
   for (HealthService* const health : {&health_, &health_for_port_}) {
     health->SetServing(LivenessServices(), true);
   }
@@ -111,6 +112,7 @@ absl::Status Server::OpenMetrics(const std::string& address) {
     return ListenError(address);
   }
   exposer_->RegisterCollectable(metrics_.registry());
+  exposer_->RegisterCollectable(process_metrics_);
   metrics_address_ = WithPort(address, exposer_->GetListeningPorts().front());
   return absl::OkStatus();
 }

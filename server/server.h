@@ -26,6 +26,7 @@
 #include "server/generation_service.h"
 #include "server/health_service.h"
 #include "server/metrics.h"
+#include "server/process_metrics.h"
 #include "server/rpc_metrics.h"
 #include "server/server_options.h"
 #include "server/tls_report.h"
@@ -76,6 +77,7 @@ class Server {
   const absl::Duration watch_interval_;
   const Clock* const clock_;
   ServerMetrics metrics_;
+  const std::shared_ptr<ProcessMetrics> process_metrics_ = std::make_shared<ProcessMetrics>();
   RpcMetrics rpc_metrics_;
   GenerationService service_;
   HealthService health_;           // on the gRPC port

@@ -1,6 +1,7 @@
 // docs/metrics.md against what the metrics port answers.
 #include <fstream>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "gtest/gtest.h"
 #include "ilf/v1/image_generation.pb.h"
 #include "prometheus/exposer.h"
+#include "server/process_metrics.h"
 #include "server/rpc_metrics.h"
 #include "tests/server/report_everything.h"
 #include "tests/testing/http_get.h"
@@ -100,6 +102,7 @@ class MetricsDocTest : public testing::Test {
     ReportEverything(&metrics_);
     rpcs_.Announce(*v1::GenerateRequest::descriptor()->file()->service(0));
     exposer_.RegisterCollectable(metrics_.registry());
+    exposer_.RegisterCollectable(process_);
     Scrape();  // the exposer's own count it
   }
 
@@ -108,6 +111,7 @@ class MetricsDocTest : public testing::Test {
   }
 
   ServerMetrics metrics_{"1"};
+  const std::shared_ptr<ProcessMetrics> process_ = std::make_shared<ProcessMetrics>();
   RpcMetrics rpcs_{metrics_.registry().get(), SystemClock()};
   prometheus::Exposer exposer_{"127.0.0.1:0"};
 };

@@ -24,6 +24,10 @@ TEST(ServerMetricsTest, ReportsEverythingUnderItsNameAndLabels) {
   const std::string text = Scrape(metrics);
   for (const char* line : {
            "ilf_build_info{version=\"1.2.3\"} 1\n",
+           "ilf_worker_info{device=\"cpu\",worker=\"0\"} 1\n",
+           "ilf_worker_info{device=\"cuda:3\",worker=\"1\"} 1\n",
+           "ilf_max_batch_rows 48\n",
+           "ilf_max_queued_images 200\n",
            "ilf_serving 1\n",
            "ilf_requests_total{model=\"dit\",outcome=\"OK\"} 1\n",
            "ilf_requests_total{model=\"dit\",outcome=\"CANCELLED\"} 1\n",

@@ -8,6 +8,11 @@ namespace ilf {
 
 // One of everything.
 inline void ReportEverything(ServerMetrics* metrics) {
+  ServerOptions options;
+  options.devices = {"cpu", "cuda:3"};
+  options.max_batch_rows = 48;
+  options.max_queued_images = 200;
+  metrics->Configured(options);
   metrics->Serving(true);
   metrics->TlsCertificateExpires(absl::FromUnixSeconds(2'000'000'000));
   metrics->RequestEnded("dit", absl::StatusCode::kOk, absl::Milliseconds(1500));

@@ -140,13 +140,22 @@ TEST_F(ServerTest, FollowsTheHealthOfTheEngine) {
 }
 
 TEST_F(ServerTest, PublishesMetrics) {
-  StartServing(WithMetrics());
+  ServerOptions options = WithMetrics();
+  options.devices = {"cpu", "cuda:0"};
+  options.max_batch_rows = 24;
+  options.max_queued_images = 100;
+  StartServing(options);
   v1::GenerateRequest bad = BagRequest();
   bad.set_steps(-1);
   StatusOf(bad);
   const std::string metrics = Metrics();
   EXPECT_THAT(metrics, HasSubstr("ilf_build_info{version="));
   EXPECT_THAT(metrics, HasSubstr("ilf_serving 1"));
+  EXPECT_THAT(metrics, HasSubstr("ilf_worker_info{device=\"cpu\",worker=\"0\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("ilf_worker_info{device=\"cuda:0\",worker=\"1\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("ilf_max_batch_rows 24"));
+  EXPECT_THAT(metrics, HasSubstr("ilf_max_queued_images 100"));
+  EXPECT_THAT(metrics, HasSubstr("\nprocess_cpu_seconds_total "));
   EXPECT_THAT(metrics,
               HasSubstr("ilf_requests_total{model=\"dit\",outcome=\"INVALID_ARGUMENT\"} 1"));
 }
