@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs, builds, starts ilf-server on the models in models/, and paints a few classes with ilf-client.
+# Installs, builds, starts ilf-server on the models in models/, and paints with ilf-client: a few classes of
+# clothes, one of them with Inner Loop Feedback too, and emoji from text.
 #
-#   scripts/demo.sh [LABEL...]     default: Sneaker, Dress, Bag, Ankle boot
+#   scripts/demo.sh [PROMPT...]     default: "red heart" and a few more
 #
-# The first of them is painted once more with Inner Loop Feedback. The pictures land in out/demo/. The server
-# listens on a free port of this machine only, and is stopped at the end, also after an error or Ctrl-C.
+# The pictures land in out/demo/. The server listens on a free port of this machine only, and is stopped at the
+# end, also after an error or Ctrl-C.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -12,7 +13,8 @@ readonly OUT=out/demo
 readonly BIN=build/release/bin
 readonly LOG=$OUT/server.log
 readonly PORTS=$OUT/server.ports
-readonly PICTURES=4 # of each class
+readonly PICTURES=4 # of each class and prompt
+readonly LABELS=(Sneaker Dress Bag "Ankle boot")
 server=
 
 stop_server() {
@@ -43,13 +45,12 @@ wait_for_server() {
   die "the server ended before it was ready"
 }
 
-# paint ADDRESS LABEL SUFFIX [FLAG...]: pictures of the label, into files named after it.
+# paint ADDRESS NAME [ARGUMENT...]: pictures in files that are named after NAME.
 paint() {
-  local address=$1 label=$2 suffix=$3 name
-  shift 3
-  name=$(tr 'A-Z /' 'a-z__' <<<"$label")
-  "$BIN/ilf-client" generate --address "$address" --label "$label" --seed 1 --count "$PICTURES" \
-    --out "$OUT/$name$suffix-{index}.png" "$@"
+  local address=$1 name
+  name=$(tr 'A-Z' 'a-z' <<<"$2" | tr -cs 'a-z0-9\n' '_')
+  shift 2
+  "$BIN/ilf-client" generate --address "$address" --seed 1 --count "$PICTURES" --out "$OUT/$name-{index}.png" "$@"
 }
 
 main() {
@@ -57,8 +58,8 @@ main() {
     show_help
     exit
   fi
-  local labels=("$@") label address
-  (($#)) || labels=(Sneaker Dress Bag "Ankle boot")
+  local prompts=("$@") label prompt address
+  (($#)) || prompts=("red heart" "grinning face" "flag: Sweden" "woman singer: medium skin tone")
   scripts/install.sh
   build_preset release ilf-server ilf-client
 
@@ -75,18 +76,23 @@ main() {
   say "the server answers on $address"
   "$BIN/ilf-client" models --address "$address"
 
-  for label in "${labels[@]}"; do
+  for label in "${LABELS[@]}"; do
     say "$label"
-    paint "$address" "$label" "" --preview_every 2
+    paint "$address" "$label" --label "$label" --preview_every 2
   done
-  say "${labels[0]} from the same seeds with Inner Loop Feedback: fewer steps, some blocks run twice"
-  paint "$address" "${labels[0]}" -feedback --acceleration feedback --steps 5
+  say "${LABELS[0]} from the same seeds with Inner Loop Feedback: fewer steps, some blocks run twice"
+  paint "$address" "${LABELS[0]} feedback" --label "${LABELS[0]}" --acceleration feedback --steps 5
+  for prompt in "${prompts[@]}"; do
+    say "$prompt"
+    paint "$address" "$prompt" "$prompt" --preview_every 4
+  done
 
   say "the pictures are in $OUT/"
   cat <<EOF
 To go on by yourself:
   $BIN/ilf-server --model_root models
   $BIN/ilf-client generate --label Coat --out coat.png
+  $BIN/ilf-client generate "blue heart" --out heart.png
 EOF
 }
 

@@ -1,5 +1,5 @@
-// Inner Loop Feedback on the shipped model, as clients see it. Its plans are of 4, 5 and 6 steps, all
-// but the first with feedback; what they look like is measured elsewhere.
+// Inner Loop Feedback on the shipped model, as clients see it. Its plans are of 4, 5 and 6 steps,
+// all but the first with feedback; what they look like is measured elsewhere.
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -47,13 +47,7 @@ v1::ImageEvent OnlyImage(const Outcome& outcome) {
 
 class AccelerationTest : public ServingTest {
  protected:
-  v1::Model Model() {
-    grpc::ClientContext context;
-    v1::ListModelsResponse response;
-    EXPECT_TRUE(client_.images->ListModels(&context, {}, &response).ok());
-    EXPECT_EQ(response.models_size(), 1);
-    return response.models_size() == 1 ? response.models(0) : v1::Model();
-  }
+  v1::Model Model() { return ModelNamed(client_, "fashion-dit"); }
 
   // Plain steps that stand for the plan of so many steps.
   int EquivalentSteps(int steps) {

@@ -32,16 +32,18 @@ std::pair<int, int> PngSize(const std::string& png) {
 
 class GenerationTest : public ServingTest {};
 
-TEST_F(GenerationTest, ListsTheShippedModel) {
+TEST_F(GenerationTest, ListsTheShippedModels) {
   Start();
-  grpc::ClientContext context;
-  v1::ListModelsResponse response;
-  ASSERT_TRUE(client_.images->ListModels(&context, {}, &response).ok());
-  ASSERT_EQ(response.models_size(), 1);
-  EXPECT_EQ(response.models(0).name(), "fashion-dit");
-  EXPECT_EQ(response.models(0).architecture(), "DiT");
-  EXPECT_EQ(response.models(0).class_labels_size(), 10);
-  EXPECT_EQ(response.models(0).block_count(), 28);
+  const v1::Model fashion = ModelNamed(client_, "fashion-dit");
+  EXPECT_EQ(fashion.architecture(), "DiT");
+  EXPECT_EQ(fashion.class_labels_size(), 10);
+  EXPECT_EQ(fashion.block_count(), 28);
+  EXPECT_FALSE(fashion.accepts_text_prompt());
+  const v1::Model emoji = ModelNamed(client_, "emoji-pixart");
+  EXPECT_EQ(emoji.architecture(), "PixArt-Sigma");
+  EXPECT_EQ(emoji.class_labels_size(), 0);
+  EXPECT_EQ(emoji.block_count(), 28);
+  EXPECT_TRUE(emoji.accepts_text_prompt());
 }
 
 TEST_F(GenerationTest, StreamsEveryEventOfARequestInOrder) {
@@ -84,13 +86,12 @@ TEST_F(GenerationTest, StreamsEveryEventOfARequestInOrder) {
 
 TEST_F(GenerationTest, ThePictureHasTheSizeOfTheModel) {
   Start();
-  grpc::ClientContext context;
-  v1::ListModelsResponse models;
-  ASSERT_TRUE(client_.images->ListModels(&context, {}, &models).ok());
-  const v1::ImageSize& size = models.models(0).default_size();
-  const Outcome outcome = Generate(client_, BagRequest(2));
-  ASSERT_EQ(outcome.images.size(), 1u);
-  EXPECT_EQ(PngSize(outcome.images[0]), std::make_pair(size.width(), size.height()));
+  for (const v1::GenerateRequest& request : {BagRequest(2), PromptRequest("red heart", 2)}) {
+    const v1::ImageSize size = ModelNamed(client_, request.model()).default_size();
+    const Outcome outcome = Generate(client_, request);
+    ASSERT_EQ(outcome.images.size(), 1u);
+    EXPECT_EQ(PngSize(outcome.images[0]), std::make_pair(size.width(), size.height()));
+  }
 }
 
 TEST_F(GenerationTest, ASeedThatTheServerPickedMakesTheSamePictureAgain) {

@@ -15,20 +15,6 @@ namespace {
 
 using std::chrono::system_clock;
 
-// A client of its own with one call under way, which ends with it at the latest.
-struct Call {
-  Call(const ServerProcess& server, const v1::GenerateRequest& request,
-       std::optional<system_clock::duration> timeout = std::nullopt)
-      : client(server.Client()) {
-    if (timeout.has_value()) context.set_deadline(system_clock::now() + *timeout);
-    stream = client.images->Generate(&context, request);
-  }
-
-  TestClient client;
-  grpc::ClientContext context;
-  GenerateStream stream;
-};
-
 // A picture of class `label`; its seed is a function of the class.
 v1::GenerateRequest Picture(int label, int steps, double guidance_scale,
                             v1::Acceleration acceleration) {

@@ -23,10 +23,29 @@ v1::GenerateRequest BagRequest(int steps, double guidance_scale, v1::Acceleratio
   return request;
 }
 
+v1::GenerateRequest PromptRequest(const std::string& prompt, int steps) {
+  v1::GenerateRequest request;
+  request.set_model("emoji-pixart");
+  request.mutable_text_prompt()->set_prompt(prompt);
+  request.set_steps(steps);
+  request.set_seed(77);
+  return request;
+}
+
 v1::GenerateRequest EndlessRequest() {
   v1::GenerateRequest request = BagRequest(900);
   request.set_image_count(16);
   return request;
+}
+
+v1::Model ModelNamed(const TestClient& client, const std::string& name) {
+  grpc::ClientContext context;
+  v1::ListModelsResponse response;
+  if (!client.images->ListModels(&context, {}, &response).ok()) return {};
+  for (const v1::Model& model : response.models()) {
+    if (model.name() == name) return model;
+  }
+  return {};
 }
 
 Outcome ReadToEnd(const GenerateStream& stream) {

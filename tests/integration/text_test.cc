@@ -1,0 +1,106 @@
+// Text to image over TCP, from the real server on the shipped models.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "google/rpc/error_details.pb.h"
+#include "gtest/gtest.h"
+#include "tests/integration/requests.h"
+#include "tests/integration/server_process.h"
+#include "tests/integration/serving_test.h"
+#include "tests/server/error_details_testing.h"
+
+namespace ilf {
+namespace {
+
+using testing::HasSubstr;
+
+class TextTest : public ServingTest {};
+
+v1::GenerateRequest Prompt(const std::string& prompt, int steps, double guidance_scale,
+                           uint64_t seed) {
+  v1::GenerateRequest request = PromptRequest(prompt, steps);
+  request.set_guidance_scale(guidance_scale);
+  request.set_seed(seed);
+  return request;
+}
+
+// Both models at once: prompts of different length, with and without guidance and negative prompt,
+// one of them twice; classes with feedback and without.
+TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
+  std::vector<v1::GenerateRequest> requests = {
+      Prompt("red heart", 4, 3.0, 1),
+      Prompt("woman and man holding hands: dark skin tone, medium-dark skin tone", 6, 1.0, 2),
+      Prompt("red heart", 5, 1.5, 3),
+      Prompt("flag: Sweden", 4, 4.5, 4),
+      Prompt("\xF0\x9F\x98\x80 any words at all", 7, 2.0, 5),
+      BagRequest(5, 2.0, v1::ACCELERATION_FEEDBACK),
+      BagRequest(6, 1.0, v1::ACCELERATION_OFF),
+  };
+  requests[3].mutable_text_prompt()->set_negative_prompt("flag: Norway");
+  requests[4].set_image_count(2);
+  requests[4].mutable_preview();
+
+  // Another request holds every place until all have come, so that they take their steps together.
+  Start({"--max_active_images=16", "--max_batch_rows=12"});
+  Call holder(*server_, EndlessRequest());
+  ASSERT_TRUE(ReadUntil(holder.stream, v1::GenerateResponse::kStep));
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const v1::GenerateRequest& request : requests) {
+    calls.push_back(std::make_unique<Call>(*server_, request));
+    ASSERT_TRUE(ReadUntil(calls.back()->stream, v1::GenerateResponse::kQueued));
+  }
+  holder.context.TryCancel();
+  std::vector<Outcome> together;
+  for (const auto& call : calls) together.push_back(ReadToEnd(call->stream));
+  for (size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
+    const Outcome alone = Generate(client_, requests[i]);
+    ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
+    EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
+  }
+}
+
+TEST_F(TextTest, APromptDecidesThePictureAndIsReadOnce) {
+  Start();
+  const auto picture = [&](const v1::GenerateRequest& request) {
+    return ImagesByIndex(Generate(client_, request)).at(0);
+  };
+  const std::string heart = picture(Prompt("red heart", 4, 1.0, 1));
+  EXPECT_EQ(picture(Prompt("Red  HEART", 4, 1.0, 1)), heart);  // prompts are cleaned
+  EXPECT_NE(picture(Prompt("blue heart", 4, 1.0, 1)), heart);
+  const std::string metrics = server_->Metrics();
+  const auto prompts = [&](const std::string& cached) {
+    return MetricValue(metrics,
+                       "ilf_prompts_total{cached=\"" + cached + "\",model=\"emoji-pixart\"}");
+  };
+  EXPECT_EQ(prompts("false"), 2);
+  EXPECT_EQ(prompts("true"), 1);
+}
+
+TEST_F(TextTest, WithoutAModelsNameTheOneThatTakesAPromptPaints) {
+  Start();
+  v1::GenerateRequest request = PromptRequest("red heart", 2);
+  request.clear_model();
+  const Outcome outcome = Generate(client_, request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+  EXPECT_EQ(outcome.events[0].queued().model(), "emoji-pixart");
+}
+
+TEST_F(TextTest, RefusesWhatItCannotReadAndServesTheOthers) {
+  Start();
+  const Outcome too_long = Generate(client_, PromptRequest(std::string(5000, 'x')));
+  EXPECT_EQ(too_long.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(too_long.status.error_message(), HasSubstr("at most 4096 bytes"));
+  v1::GenerateRequest label = BagRequest();
+  label.set_model("emoji-pixart");
+  const grpc::Status status = Generate(client_, label).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(DetailOf<google::rpc::ErrorInfo>(status).value().metadata().at("model"),
+            "emoji-pixart");
+  EXPECT_TRUE(Generate(client_, PromptRequest("red heart", 2)).status.ok());
+}
+
+}  // namespace
+}  // namespace ilf
