@@ -210,22 +210,6 @@ def label_variable(name: str, label: str, query: str) -> Json:
     }
 
 
-def number_variable(name: str, label: str, description: str, value: int) -> Json:
-    """A number that the reader types."""
-    text = str(value)
-    return {
-        "name": name,
-        "label": label,
-        "description": description,
-        "type": "textbox",
-        "query": text,
-        "current": {"selected": True, "text": text, "value": text},
-        "hide": 0,
-        "options": [{"selected": True, "text": text, "value": text}],
-        "skipUrlSync": False,
-    }
-
-
 def lay_out(rows: Sequence[Row]) -> list[Json]:
     """The panels with their places and ids, row by row, from left to right."""
     placed: list[Json] = []

@@ -3,7 +3,47 @@ from __future__ import annotations
 
 import rules
 from grafana import NOT_PROVEN, Json, Query, Row, dashboard, timeseries
-from shared import HERE, NAMESPACE_VARIABLE, busy, quantile, rate
+from shared import DEVICE_VARIABLE, HERE, NAMESPACE_VARIABLE, SERVER, busy, quantile, rate
+
+WORKERS = f'ilf_worker_info{{{HERE}, device=~"$device"}}'
+
+
+def of_servers(expr: str) -> str:
+    """Every program with a client library of Prometheus has process_*; this keeps those of ilf-server."""
+    return f"sum by (pod) (\n  {expr}\n  and on ({SERVER}) ilf_build_info{{{HERE}}}\n)"
+
+
+def process() -> Row:
+    cpu = f"rate(process_cpu_seconds_total{{{HERE}}}[$__rate_interval])"
+    return Row(
+        "Process",
+        [
+            timeseries(
+                "Process CPU",
+                "Cores that the server uses, from its own metrics: all threads, workers on the CPU included.",
+                "none",
+                [Query(of_servers(cpu), "{{pod}}")],
+            ),
+            timeseries(
+                "Resident memory",
+                "In MB, from the server's own metrics. The memory limit counts more, such as the page cache in use.",
+                "decmbytes",
+                [Query(f"{of_servers(f'process_resident_memory_bytes{{{HERE}}}')}\n/ 1e6", "{{pod}}")],
+            ),
+            timeseries(
+                "Open file descriptors",
+                "As a share of those that may be open (ulimit -n). At 100% no new client can connect.",
+                "percentunit",
+                [
+                    Query(
+                        f"{of_servers(f'process_open_fds{{{HERE}}}')}\n/\n"
+                        f"{of_servers(f'process_max_fds{{{HERE}}}')}",
+                        "{{pod}}",
+                    )
+                ],
+            ),
+        ],
+    )
 
 
 def other_exporters() -> Row:
@@ -53,6 +93,21 @@ def saturation() -> Json:
                     "none",
                     [Query(f"sum by (pod) (ilf_queued_images{{{HERE}}})", "{{pod}}")],
                     stack=True,
+                    width=6,
+                ),
+                timeseries(
+                    "Queue fullness",
+                    "Queued images, as a share of --max_queued_images.",
+                    "percentunit",
+                    [
+                        Query(
+                            f"sum by (pod) (ilf_queued_images{{{HERE}}})\n/\n"
+                            f"sum by (pod) (ilf_max_queued_images{{{HERE}}})",
+                            "{{pod}}",
+                        )
+                    ],
+                    top=1,
+                    width=6,
                 ),
                 timeseries(
                     "Queue wait, p90",
@@ -60,30 +115,47 @@ def saturation() -> Json:
                     "s",
                     [Query(quantile(0.9, "ilf_queue_wait_seconds", HERE, "pod"), "{{pod}}")],
                     lines=[(rules.QUEUE_WAIT_SECONDS, "orange")],
+                    width=6,
                 ),
                 timeseries(
                     "Refused (RESOURCE_EXHAUSTED)",
                     "The queue was full, or a request ran out of memory.",
                     "reqps",
                     [Query(rate("ilf_requests_total", HERE + ', outcome="RESOURCE_EXHAUSTED"', "pod"), "{{pod}}")],
+                    width=6,
                 ),
             ],
         ),
         Row(
             "Workers",
             [
-                busy(HERE),
+                busy(HERE, WORKERS, width=6),
                 timeseries(
                     "Active images",
                     "Images that a worker has under way (at most --max_active_images).",
                     "none",
                     [
                         Query(
-                            f"sum by (pod, worker) (ilf_active_images{{{HERE}}})",
+                            f"sum by (pod, worker) (\n  ilf_active_images{{{HERE}}}\n"
+                            f"  and on ({SERVER}, worker) {WORKERS}\n)",
                             "{{pod}} worker {{worker}}",
                         )
                     ],
                     stack=True,
+                    width=6,
+                ),
+                timeseries(
+                    "Workers by device",
+                    "Which device a worker has, as --device names it.",
+                    "none",
+                    [
+                        Query(
+                            f"sum by (pod, worker, device) ({WORKERS})",
+                            "{{pod}} worker {{worker}}: {{device}}",
+                        )
+                    ],
+                    stack=True,
+                    width=6,
                 ),
                 timeseries(
                     "Open streams",
@@ -91,9 +163,11 @@ def saturation() -> Json:
                     "none",
                     [Query(f"sum by (pod) (ilf_open_streams{{{HERE}}})", "{{pod}}")],
                     stack=True,
+                    width=6,
                 ),
             ],
         ),
+        process(),
         other_exporters(),
     ]
-    return dashboard("ILF saturation", "What is full.", [NAMESPACE_VARIABLE], rows)
+    return dashboard("ILF saturation", "What is full.", [NAMESPACE_VARIABLE, DEVICE_VARIABLE], rows)

@@ -8,7 +8,6 @@ from grafana import (
     Row,
     heatmap,
     label_variable,
-    number_variable,
     stat,
     timeseries,
 )
@@ -24,9 +23,11 @@ MODEL_VARIABLE = label_variable(
     "model", "Model", 'label_values(ilf_requests_total{namespace=~"$namespace"}, model)'
 )
 POD_VARIABLE = label_variable("pod", "Pod", 'label_values(ilf_build_info{namespace=~"$namespace"}, pod)')
-ROWS_VARIABLE = number_variable(
-    "max_batch_rows", "Row budget", "The servers' --max_batch_rows, which no metric tells", 32
+DEVICE_VARIABLE = label_variable(
+    "device", "Device", 'label_values(ilf_worker_info{namespace=~"$namespace"}, device)'
 )
+# One server: what a scrape's labels tell it by. Elsewhere than in Kubernetes only the last two may be there.
+SERVER = "namespace, pod, job, instance"
 
 BURN_LINES = [(1.0, "yellow"), (6.0, "orange"), (14.4, "red")]
 
@@ -107,11 +108,23 @@ AVAILABILITY_BURN = burn_panels(
 )
 
 
-def busy(selector: str) -> Panel:
+def busy(selector: str, workers: str = "", width: int = 8) -> Panel:
+    """`workers` keeps to those that it finds, by the labels of SERVER and worker."""
+    seconds = f"rate(ilf_worker_busy_seconds_total{{{selector}}}[$__rate_interval])"
+    if workers:
+        seconds = f"\n  {seconds}\n  and on ({SERVER}, worker) {workers}\n"
     return timeseries(
         "Worker busy ratio",
         "Share of the time that a worker, one a device, spent on its images.",
         "percentunit",
-        [Query(rate("ilf_worker_busy_seconds_total", selector, "pod, worker"), "{{pod}} worker {{worker}}")],
+        [Query(f"sum by (pod, worker) ({seconds})", "{{pod}} worker {{worker}}")],
+        width=width,
         top=1,
     )
+
+
+def fill(selector: str) -> str:
+    """Rows of the steps, as a share of those that they could have had, each server with its own limit."""
+    steps = rate("ilf_batch_rows_count", selector, SERVER)
+    could = f"sum (\n  {steps}\n  * on ({SERVER})\n  ilf_max_batch_rows{{{HERE}}}\n)"
+    return f"{rate('ilf_batch_rows_sum', selector)}\n/\n{could}"

@@ -6,7 +6,7 @@ from shared import (
     MODEL,
     MODEL_VARIABLE,
     NAMESPACE_VARIABLE,
-    ROWS_VARIABLE,
+    fill,
     heatmap_of,
     mean,
     quantile,
@@ -15,7 +15,6 @@ from shared import (
 
 
 def throughput() -> Json:
-    rows_per_step = mean("ilf_batch_rows", MODEL, "")
     saved = rate("ilf_block_evaluations_saved_total", MODEL, "model")
     plain = rate("ilf_plain_block_evaluations_total", MODEL, "model")
     rows = [
@@ -70,9 +69,9 @@ def throughput() -> Json:
                 ),
                 timeseries(
                     "Fill",
-                    "Mean rows of a step, as a share of the row budget that is typed above.",
+                    "Rows of the steps, as a share of --max_batch_rows.",
                     "percentunit",
-                    [Query(f"(\n{rows_per_step}\n) / $max_batch_rows", "fill")],
+                    [Query(fill(MODEL), "fill")],
                     top=1,
                 ),
                 heatmap("How many steps had how many rows", "Steps by their rows.", "none",
@@ -131,5 +130,5 @@ def throughput() -> Json:
             ],
         ),
     ]
-    variables = [NAMESPACE_VARIABLE, MODEL_VARIABLE, ROWS_VARIABLE]
+    variables = [NAMESPACE_VARIABLE, MODEL_VARIABLE]
     return dashboard("ILF throughput and batching", "How much is made, and how well steps are shared.", variables, rows)

@@ -1,6 +1,8 @@
 """Tests scripts/make_dashboards.py and query_dashboards.py: what is wrong is found, and what is right is not."""
 import importlib.util
+import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -60,6 +62,22 @@ class MakeDashboardsTest(unittest.TestCase):
     def test_a_misspelt_metric_in_a_rule_is_found(self):
         self.change("dashboards/source/rules.py", '"ilf_serving == 0"', '"ilf_server == 0"')
         self.assert_found("rule IlfPodNotServing reads ilf_server, which docs/metrics.md does not know")
+
+    def test_a_misspelt_metric_of_the_process_is_found(self):
+        self.change("dashboards/source/saturation.py", "process_cpu_seconds_total", "process_cpu_seconds")
+        self.assert_found("saturation: panel 'Process CPU' reads process_cpu_seconds, which docs/metrics.md")
+
+    def test_metrics_that_other_programs_have_too_are_kept_to_those_of_the_server(self):
+        seen = set()
+        for file in (ROOT / "dashboards").glob("*.json"):
+            dashboard = json.loads(file.read_text(encoding="utf-8"))
+            for _, panel in query_dashboards.panels_with_rows(dashboard):
+                for expr in (target["expr"] for target in panel.get("targets", [])):
+                    read = re.findall(r"\bprocess_\w+", expr)
+                    seen.update(read)
+                    self.assertEqual(expr.count("and on (namespace, pod, job, instance) ilf_build_info{"), len(read),
+                                     panel["title"])
+        self.assertIn("process_resident_memory_bytes", seen)
 
     def test_a_zero_in_place_of_data_is_found(self):
         self.change("dashboards/source/saturation.py", "(ilf_open_streams{{{HERE}}})",
