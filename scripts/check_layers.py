@@ -52,6 +52,7 @@ EXCEPTIONS = {
     "tests/evaluation/cached_sampling_test.cc": ["tests/training/small_model.h"],
     "tests/integration/acceleration_test.cc": ["tests/server/error_details_testing.h"],
     "tests/integration/generation_test.cc": ["tests/server/error_details_testing.h"],
+    "tests/integration/text_test.cc": ["tests/server/error_details_testing.h"],
     "tests/evaluation/classifier_test.cc": ["tests/training/small_dataset.h"],
     "tests/pipeline/denoiser_test.cc": ["engine/training/initial_weights.h"],
     "tests/sampling/diffusers_parity_test.cc": ["engine/checkpoint"],

@@ -48,7 +48,7 @@ wait_for_server() {
 # paint ADDRESS NAME [ARGUMENT...]: pictures in files that are named after NAME.
 paint() {
   local address=$1 name
-  name=$(tr 'A-Z' 'a-z' <<<"$2" | tr -cs 'a-z0-9\n' '_')
+  name=$(tr '[:upper:]' '[:lower:]' <<<"$2" | tr -cs 'a-z0-9\n' '_')
   shift 2
   "$BIN/ilf-client" generate --address "$address" --seed 1 --count "$PICTURES" --out "$OUT/$name-{index}.png" "$@"
 }

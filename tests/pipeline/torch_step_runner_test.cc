@@ -112,7 +112,7 @@ TEST(MakeTorchRunnersTest, OneRunnerADevice) {
   const absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(made->runners.size(), 2u);
-  EXPECT_EQ(made->models.size(), 1u);
+  EXPECT_EQ(made->models.size(), 2u);
 }
 
 TEST(MakeTorchRunnersTest, RefusesAnUnknownDeviceOrDtype) {
