@@ -9,6 +9,7 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include "engine/model/autoencoder_kl.h"
 #include "engine/model/t5_encoder.h"
 #include "engine/model/transformer.h"
 #include "tests/testing/fixture.h"
@@ -77,6 +78,21 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, TrainableTransformerTest,
                            for (char& c : name) c = c == '/' ? '_' : c;
                            return name;
                          });
+
+TEST(TrainableAutoencoderTest, FollowsItsWeightsAsTheyChange) {
+  const std::string folder = FixturePath("vaes/two_levels/");
+  const AutoencoderConfig config = ValueOrDie(AutoencoderConfig::FromJson(ConfigIn(folder)));
+  Fixture expected(folder + "expected.safetensors");
+  const at::Tensor images = expected["images"];
+  const auto load = [&](const Tensors& tensors) {
+    StateDict weights(tensors, "weights");
+    return ValueOrDie(AutoencoderKl::Load(config, weights, kTrainable));
+  };
+  const auto run = [&](const AutoencoderKl& model) {
+    return model.Decode(model.Encode(images).mean);
+  };
+  ExpectToFollow(TensorsOf(folder + "diffusion_pytorch_model.safetensors"), load, run);
+}
 
 TEST(TrainableT5EncoderTest, FollowsItsWeightsAsTheyChange) {
   const std::string folder = FixturePath("pixart/pipelines/alpha/text_encoder/");
