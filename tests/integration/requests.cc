@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "gtest/gtest.h"
 
 namespace ilf {
 
@@ -60,6 +61,21 @@ Outcome ReadToEnd(const GenerateStream& stream) {
   }
   outcome.status = stream->Finish();
   return outcome;
+}
+
+std::vector<Outcome> GenerateTogether(const ServerProcess& server,
+                                      const std::vector<v1::GenerateRequest>& requests) {
+  Call holder(server, EndlessRequest());
+  EXPECT_TRUE(ReadUntil(holder.stream, v1::GenerateResponse::kStep));
+  std::vector<std::unique_ptr<Call>> calls;
+  for (const v1::GenerateRequest& request : requests) {
+    calls.push_back(std::make_unique<Call>(server, request));
+    EXPECT_TRUE(ReadUntil(calls.back()->stream, v1::GenerateResponse::kQueued));
+  }
+  holder.context.TryCancel();
+  std::vector<Outcome> outcomes;
+  for (const auto& call : calls) outcomes.push_back(ReadToEnd(call->stream));
+  return outcomes;
 }
 
 std::map<int, std::string> ImagesByIndex(const Outcome& outcome) {

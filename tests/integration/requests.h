@@ -65,6 +65,11 @@ struct Call {
   GenerateStream stream;
 };
 
+// Makes all calls at once. Another request holds every place of the server (--max_active_images=16)
+// until they have come, so that they take their steps together.
+std::vector<Outcome> GenerateTogether(const ServerProcess& server,
+                                      const std::vector<v1::GenerateRequest>& requests);
+
 // Reads until the event `wanted` comes; false when the stream ends before.
 bool ReadUntil(const GenerateStream& stream, v1::GenerateResponse::EventCase wanted);
 

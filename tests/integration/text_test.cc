@@ -1,5 +1,4 @@
 // Text to image over TCP, from the real server on the shipped models.
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -42,18 +41,8 @@ TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
   requests[4].set_image_count(2);
   requests[4].mutable_preview();
 
-  // Another request holds every place until all have come, so that they take their steps together.
   Start({"--max_active_images=16", "--max_batch_rows=12"});
-  Call holder(*server_, EndlessRequest());
-  ASSERT_TRUE(ReadUntil(holder.stream, v1::GenerateResponse::kStep));
-  std::vector<std::unique_ptr<Call>> calls;
-  for (const v1::GenerateRequest& request : requests) {
-    calls.push_back(std::make_unique<Call>(*server_, request));
-    ASSERT_TRUE(ReadUntil(calls.back()->stream, v1::GenerateResponse::kQueued));
-  }
-  holder.context.TryCancel();
-  std::vector<Outcome> together;
-  for (const auto& call : calls) together.push_back(ReadToEnd(call->stream));
+  const std::vector<Outcome> together = GenerateTogether(*server_, requests);
   for (size_t i = 0; i < requests.size(); ++i) {
     ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
     const Outcome alone = Generate(client_, requests[i]);
