@@ -65,18 +65,6 @@ def metrics_of(expr: str) -> set[str]:
     return {SUFFIXES.sub("", name) for name in names}
 
 
-def panels_with_rows(dashboard: grafana.Json) -> Iterator[tuple[str, grafana.Json]]:
-    """(title of its row, panel) of every panel but the rows themselves."""
-    row = ""
-    for panel in dashboard["panels"]:
-        if panel["type"] != "row":
-            yield row, panel
-            continue
-        row = panel["title"]
-        for inner in panel["panels"]:
-            yield row, inner
-
-
 def uids(value: object) -> Iterator[str]:
     """Every uid within a JSON value."""
     if isinstance(value, dict):
@@ -93,7 +81,7 @@ def uids(value: object) -> Iterator[str]:
 def dashboard_faults(name: str, dashboard: grafana.Json, known: set[str]) -> Iterator[str]:
     for uid in sorted(set(uids(dashboard)) - {grafana.DATASOURCE["uid"]}):
         yield f"{name}: the uid {uid} is written into it"
-    for row, panel in panels_with_rows(dashboard):
+    for row, panel in grafana.panels_with_rows(dashboard):
         where = f"{name}: panel '{panel['title']}'"
         for target in panel["targets"]:
             read = metrics_of(target["expr"])

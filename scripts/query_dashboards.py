@@ -23,9 +23,11 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-Json = dict[str, Any]
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "dashboards" / "source"))
 
-NOT_PROVEN = "not proven"
+import grafana  # noqa: E402
+from grafana import Json  # noqa: E402
+
 # As the data source's "scrape interval" in Grafana's settings, from which it makes both intervals.
 SCRAPE_SECONDS = 2
 STEP_SECONDS = SCRAPE_SECONDS
@@ -78,18 +80,6 @@ def has_something(series: list[Json]) -> bool:
     return any(math.isfinite(sample) and sample != 0 for sample in samples)
 
 
-def panels_with_rows(dashboard: Json) -> Iterator[tuple[str, Json]]:
-    """(title of its row, panel) of every panel but the rows themselves."""
-    row = ""
-    for panel in dashboard["panels"]:
-        if panel["type"] != "row":
-            yield row, panel
-            continue
-        row = panel["title"]
-        for inner in panel["panels"]:
-            yield row, inner
-
-
 def variables_of(dashboard: Json, prometheus: Prometheus) -> tuple[dict[str, str], dict[str, list[str]], list[str]]:
     """(name -> value where all is chosen, name -> its single values, faults)."""
     everything: dict[str, str] = {}
@@ -104,8 +94,6 @@ def variables_of(dashboard: Json, prometheus: Prometheus) -> tuple[dict[str, str
             single[name] = prometheus.label_values(parts[1], parts[2]) if parts else []
             if not single[name]:
                 faults.append(f"variable {name}: {query} brings no value")
-        elif variable["type"] == "textbox":
-            everything[name] = variable["current"]["value"]
     return everything, single, faults
 
 
@@ -134,8 +122,8 @@ def check_dashboard(name: str, dashboard: Json, prometheus: Prometheus) -> tuple
     faults = [f"{name}: {fault}" for fault in faults]
     series: dict[str, list[Json]] = {}
     left_out = 0
-    for row, panel in panels_with_rows(dashboard):
-        if NOT_PROVEN in row:
+    for row, panel in grafana.panels_with_rows(dashboard):
+        if grafana.NOT_PROVEN in row:
             left_out += 1
             continue
         shown = series.setdefault(str(panel["id"]), [])

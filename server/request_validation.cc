@@ -1,6 +1,7 @@
 #include "server/request_validation.h"
 
 #include <algorithm>
+#include <iterator>
 #include <cmath>
 #include <optional>
 #include <utility>
@@ -315,20 +316,16 @@ absl::StatusOr<const ModelInfo*> FindModel(absl::Span<const ModelInfo> models,
 
 absl::StatusOr<const ModelInfo*> ChooseModel(absl::Span<const ModelInfo> models,
                                              const v1::GenerateRequest& request) {
-  std::vector<ModelInfo> candidates;
-  const ModelInfo* chosen = nullptr;
-  for (const ModelInfo& model : models) {
-    if (request.has_class_label() ? !model.accepts_labels
-                                  : request.has_text_prompt() && !model.accepts_prompt) {
-      continue;
-    }
-    candidates.push_back(model);
-    chosen = &model;
-  }
-  if (!request.model().empty() || candidates.empty()) {
-    return FindModel(models, request.model(), "model");
-  }
-  if (candidates.size() == 1) return chosen;
+  if (!request.model().empty()) return FindModel(models, request.model(), "model");
+  const auto takes_it = [&](const ModelInfo& model) {
+    if (request.has_class_label()) return model.accepts_labels;
+    return !request.has_text_prompt() || model.accepts_prompt;
+  };
+  const auto count = std::count_if(models.begin(), models.end(), takes_it);
+  if (count == 0) return FindModel(models, "", "model");
+  if (count == 1) return &*std::find_if(models.begin(), models.end(), takes_it);
+  std::vector<ModelInfo> candidates;  // copies, for the error's text
+  std::copy_if(models.begin(), models.end(), std::back_inserter(candidates), takes_it);
   return FindModel(candidates, "", "model").status();
 }
 

@@ -6,7 +6,7 @@ Panels are put next to each other on Grafana's 24 columns, row by row. The datas
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 # The last version of the classic schema. Grafana migrates older ones when it loads them.
@@ -277,3 +277,15 @@ def dashboard(title: str, description: str, variables: Sequence[Json], rows: Seq
         ],
         "panels": lay_out(rows),
     }
+
+
+def panels_with_rows(dashboard: Json) -> Iterator[tuple[str, Json]]:
+    """(title of its row, panel) of every panel but the rows themselves."""
+    row = ""
+    for panel in dashboard["panels"]:
+        if panel["type"] != "row":
+            yield row, panel
+            continue
+        row = panel["title"]
+        for inner in panel["panels"]:
+            yield row, inner

@@ -33,8 +33,6 @@
 namespace ilf {
 namespace {
 
-constexpr int kAnySide = 1;  // where no picture is looked at
-
 // The frozen backbone, and where it comes from.
 struct Backbone {
   Transformer transformer;
@@ -189,7 +187,6 @@ class FeedbackTraining {
 
  private:
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
-  absl::StatusOr<Subjects> PicturesSubjects() const;
   absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
@@ -261,37 +258,11 @@ absl::Status FeedbackTraining::Prepare() {
       backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
   ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, *autoencoder_,
                                           options_.loop.device));
-  ILF_ASSIGN_OR_RETURN(data_subjects_, PicturesSubjects());
+  ILF_ASSIGN_OR_RETURN(const ImageFolder folder,
+                       ImageFolder::Open(options_.data, static_cast<int>(side)));
+  ILF_ASSIGN_OR_RETURN(data_subjects_,
+                       SubjectsOf(options_.loop.output, folder, {.device = options_.loop.device}));
   return absl::OkStatus();
-}
-
-// What each picture of the data shows: its class, or its first caption.
-absl::StatusOr<Subjects> FeedbackTraining::PicturesSubjects() const {
-  const TransformerConfig& config = backbone_.transformer.config();
-  const int64_t pictures = data_.latents.size(0);
-  if (config.reads_text()) {
-    std::vector<std::string> captions;
-    ILF_ASSIGN_OR_RETURN(const ImageFolder folder, ImageFolder::Open(options_.data, kAnySide));
-    for (const std::vector<std::string>& texts : folder.captions()) {
-      if (texts.empty()) {
-        return absl::InvalidArgumentError(absl::StrCat(options_.data, "/metadata.jsonl: picture ",
-                                                       captions.size(), " has no \"text\""));
-      }
-      captions.push_back(texts[0]);
-    }
-    return EncodePrompts(options_.loop.output, captions, {.device = options_.loop.device});
-  }
-  Subjects classes;
-  for (int64_t i = 0; i < pictures; ++i) {
-    const int64_t label = data_.labels[i].item<int64_t>();
-    if (label < 0 || label >= config.num_classes) {
-      return absl::InvalidArgumentError(absl::StrCat(options_.data, ": picture ", i, " has class ",
-                                                     label, ", the model has ",
-                                                     config.num_classes));
-    }
-    classes.all.push_back({.class_index = label});
-  }
-  return classes;
 }
 
 absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Generator& random) const {

@@ -40,6 +40,18 @@ void Shuffle(std::vector<std::string>& lines) {
   for (size_t i = lines.size() - 1; i > 0; --i) std::swap(lines[i], lines[random() % (i + 1)]);
 }
 
+absl::StatusOr<std::vector<std::string>> FirstCaptions(const ImageFolder& folder) {
+  std::vector<std::string> captions;
+  for (const std::vector<std::string>& texts : folder.captions()) {
+    if (texts.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("picture ", captions.size(), " has no \"text\", which the model reads"));
+    }
+    captions.push_back(texts[0]);
+  }
+  return captions;
+}
+
 absl::StatusOr<TransformerConfig> ConfigOf(const std::string& model) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
   return TransformerConfig::FromJson(directory.transformer);
@@ -95,6 +107,26 @@ absl::StatusOr<Subjects> ReadSubjects(const std::string& model, const std::strin
   ILF_ASSIGN_OR_RETURN(Subjects subjects, EncodePrompts(model, lines, execution));
   ILF_ASSIGN_OR_RETURN(subjects.key, FileSha256(prompts));
   return subjects;
+}
+
+absl::StatusOr<Subjects> SubjectsOf(const std::string& model, const ImageFolder& folder,
+                                    const Execution& execution) {
+  ILF_ASSIGN_OR_RETURN(const TransformerConfig config, ConfigOf(model));
+  if (config.reads_text()) {
+    ILF_ASSIGN_OR_RETURN(const std::vector<std::string> captions, FirstCaptions(folder));
+    return EncodePrompts(model, captions, execution);
+  }
+  Subjects classes;
+  const at::Tensor labels = folder.Labels();
+  for (int64_t i = 0; i < labels.size(0); ++i) {
+    const int64_t label = labels[i].item<int64_t>();
+    if (label < 0 || label >= config.num_classes) {
+      return absl::InvalidArgumentError(absl::StrCat("picture ", i, " has class ", label,
+                                                     ", the model has ", config.num_classes));
+    }
+    classes.all.push_back({.class_index = label});
+  }
+  return classes;
 }
 
 std::vector<ImageCondition> ConditionsOf(const Denoiser& denoiser,

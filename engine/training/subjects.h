@@ -12,13 +12,15 @@
 #include "engine/model/execution.h"
 #include "engine/model/transformer_config.h"
 #include "engine/pipeline/denoiser.h"
+#include "engine/training/image_folder.h"
 
 namespace ilf {
 
 // A class of a class-conditional model, or a prompt of a model that reads text.
 struct Subject {
   int64_t class_index = 0;
-  at::Tensor prompt = {};  // as the text encoder gives it, [tokens, channels]; undefined without text
+  at::Tensor prompt =
+      {};  // as the text encoder gives it, [tokens, channels]; undefined without text
 };
 
 struct Subjects {
@@ -34,6 +36,12 @@ Subjects ClassesOf(const TransformerConfig& config);
 // the model needs the file and there is none, or the other way round; errors of files otherwise.
 absl::StatusOr<Subjects> ReadSubjects(const std::string& model, const std::string& prompts,
                                       const Execution& execution);
+
+// By picture of `folder` its class, or its first caption where the transformer of the model
+// directory `model` reads text. INVALID_ARGUMENT names a picture without a caption, or of a class
+// that the model does not have.
+absl::StatusOr<Subjects> SubjectsOf(const std::string& model, const ImageFolder& folder,
+                                    const Execution& execution);
 
 // `prompts` and the empty prompt through tokenizer and text encoder of the model directory `model`.
 absl::StatusOr<Subjects> EncodePrompts(const std::string& model,

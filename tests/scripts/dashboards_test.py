@@ -71,7 +71,7 @@ class MakeDashboardsTest(unittest.TestCase):
         seen = set()
         for file in (ROOT / "dashboards").glob("*.json"):
             dashboard = json.loads(file.read_text(encoding="utf-8"))
-            for _, panel in query_dashboards.panels_with_rows(dashboard):
+            for _, panel in query_dashboards.grafana.panels_with_rows(dashboard):
                 for expr in (target["expr"] for target in panel.get("targets", [])):
                     read = re.findall(r"\bprocess_\w+", expr)
                     seen.update(read)

@@ -13,6 +13,7 @@
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
+#include "tests/training/small_dataset.h"
 #include "tests/training/small_model.h"
 
 namespace ilf {
@@ -40,6 +41,20 @@ TEST(SubjectsTest, AreTheClassesOfAModelThatHasThem) {
   EXPECT_EQ(subjects.all[2].class_index, 2);
   EXPECT_THAT(std::string(ReadSubjects(model, "prompts.txt", {}).status().message()),
               HasSubstr("takes no file of prompts"));
+  std::filesystem::remove_all(model);
+}
+
+TEST(SubjectsTest, OfPicturesAreClassesThatTheModelHas) {
+  const std::string model = SmallModelDirectory("subjects");
+  const std::string data = SmallDataset("subjects", 4, 8);
+  const Subjects subjects = SubjectsOf(model, ImageFolder::Open(data, 8).value(), {}).value();
+  ASSERT_EQ(subjects.all.size(), 4u);
+  EXPECT_EQ(subjects.all[3].class_index, 1);
+  std::ofstream(data + "/labels.json") << R"(["a", "b", "c", "d"])";
+  std::ofstream(data + "/metadata.jsonl") << R"({"file_name": "0.png", "label": 3})";
+  EXPECT_THAT(
+      std::string(SubjectsOf(model, ImageFolder::Open(data, 8).value(), {}).status().message()),
+      HasSubstr("picture 0 has class 3, the model has 3"));
   std::filesystem::remove_all(model);
 }
 
