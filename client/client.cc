@@ -13,9 +13,11 @@ namespace ilf {
 namespace {
 
 std::shared_ptr<grpc::Channel> Connect(const ClientOptions& options) {
-  return grpc::CreateChannel(options.address, options.credentials
-                                                  ? options.credentials
-                                                  : grpc::InsecureChannelCredentials());
+  grpc::ChannelArguments arguments;
+  if (!options.service_config.empty()) arguments.SetServiceConfigJSON(options.service_config);
+  return grpc::CreateCustomChannel(
+      options.address,
+      options.credentials ? options.credentials : grpc::InsecureChannelCredentials(), arguments);
 }
 
 void SetTimeout(absl::Duration timeout, grpc::ClientContext& context) {

@@ -29,6 +29,10 @@ struct ClientOptions {
   // None = plain text. ClientTlsCredentials of tls/credentials.h makes those of TLS, and follows
   // renewed files.
   std::shared_ptr<grpc::ChannelCredentials> credentials = nullptr;
+  // gRPC's service config, JSON: how to balance calls between the addresses of the target
+  // (round_robin; by default all go to one), and what to try again (deploy/scale-out has examples).
+  // "" leaves it to what the target's resolver says. Calls fail where gRPC does not take it.
+  std::string service_config = "";
 };
 
 // Thread-safe: calls may run at the same time, over one connection.

@@ -46,8 +46,8 @@ SUFFIXES = re.compile("_(bucket|sum|count)$")
 BUILT_IN = {"up", "ALERTS"}
 # PromQL's words and functions that stand where a metric could.
 WORDS = {
-    "absent", "avg", "by", "count", "group", "histogram_quantile", "increase", "last_over_time", "le", "offset", "on",
-    "or", "and", "rate", "sum", "sum_over_time", "time", "unless",
+    "absent", "avg", "by", "count", "group", "histogram_quantile", "increase", "last_over_time", "le", "max", "offset",
+    "on", "or", "and", "rate", "sum", "sum_over_time", "time", "unless",
 }  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def metrics_of(expr: str) -> set[str]:
     """The metrics that a PromQL expression reads, suffixes of histograms left out."""
     expr = re.sub(r'"[^"]*"', '""', expr)
     expr = re.sub(r"\{[^}]*\}|\[[^]]*\]", " ", expr)  # selectors and ranges
-    expr = re.sub(r"\b(by|on)\s*\([^)]*\)", " ", expr)
+    expr = re.sub(r"\b(by|on|group_left)\s*\([^)]*\)", " ", expr)
     names = set(re.findall(r"(?<![\w:.$])[A-Za-z_:][\w:]*", expr)) - WORDS
     return {SUFFIXES.sub("", name) for name in names}
 

@@ -105,7 +105,9 @@ void AddDeviceFlags(CLI::App* app, ServerConfig* config) {
       ->type_name("NAME");
   app->add_option_function<int>(
          "--threads_per_worker", [config](int value) { config->set_threads_per_worker(value); },
-         "Math threads of each CPU worker; 0 shares the cores out evenly (default 0)")
+         "Math threads of each CPU worker; 0 shares the cores out evenly, those of the container's "
+         "limit where there is one "
+         "(default 0)")
       ->type_name("N");
   app->add_option_function<std::string>(
          "--dtype", [config](const std::string& value) { config->set_dtype(value); },
@@ -142,6 +144,14 @@ void AddLimitFlags(CLI::App* app, ServerConfig* config) {
          },
          absl::StrCat("Cancels a stream whose client accepts nothing for so long (default ",
                       absl::FormatDuration(defaults.write_stall_timeout), ")"))
+      ->type_name("DURATION");
+  app->add_option_function<std::string>(
+         "--max_connection_age",
+         [config](const std::string& value) {
+           *config->mutable_max_connection_age() = ParseDurationFlag("--max_connection_age", value);
+         },
+         "Sends a client to a new connection after so long, and with it to another server where "
+         "several share the load; calls under way go on. 0s never does (default 0s)")
       ->type_name("DURATION");
   app->add_option_function<std::string>(
          "--drain_timeout",

@@ -52,6 +52,12 @@ ServerMetrics::ServerMetrics(const std::string& version)
       step_failures_(AddCounters("ilf_step_failures_total", "Steps that failed, by status code")),
       worker_busy_seconds_(
           AddCounters("ilf_worker_busy_seconds_total", "Time that a worker spent on its images")),
+      device_memory_used_bytes_(
+          AddGauges("ilf_device_memory_used_bytes",
+                    "Memory of a device that is taken; of the CPU, by this process")),
+      device_memory_limit_bytes_(
+          AddGauges("ilf_device_memory_limit_bytes",
+                    "Memory of a device; of the CPU, what this process may have")),
       first_preview_seconds_(AddHistograms("ilf_first_preview_seconds",
                                            "Time from submit to the first preview of a request")),
       images_(AddCounters("ilf_images_total", "Images made")),
@@ -164,6 +170,12 @@ void ServerMetrics::PreviewSkipped(const std::string& model) {
 void ServerMetrics::WorkerBusy(int worker, absl::Duration busy) {
   worker_busy_seconds_.Add({{"worker", WorkerLabel(worker)}})
       .Increment(absl::ToDoubleSeconds(busy));
+}
+
+void ServerMetrics::MemoryUsed(const DeviceMemory& memory) {
+  const prometheus::Labels labels = {{"device", memory.device}};
+  device_memory_used_bytes_.Add(labels).Set(static_cast<double>(memory.used_bytes));
+  device_memory_limit_bytes_.Add(labels).Set(static_cast<double>(memory.limit_bytes));
 }
 
 void ServerMetrics::RequestRefused(const std::string& model, absl::StatusCode code) {

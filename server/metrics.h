@@ -48,6 +48,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   void PreviewSkipped(const std::string& model) override;
   void PromptRead(const std::string& model, bool cached) override;
   void WorkerBusy(int worker, absl::Duration busy) override;
+  void MemoryUsed(const DeviceMemory& memory) override;
 
   // StreamObserver
   void RequestRefused(const std::string& model, absl::StatusCode code) override;
@@ -77,6 +78,8 @@ class ServerMetrics final : public Observer, public StreamObserver {
   Counters& feedback_rows_;
   Counters& step_failures_;
   Counters& worker_busy_seconds_;
+  Gauges& device_memory_used_bytes_;
+  Gauges& device_memory_limit_bytes_;
   Histograms& first_preview_seconds_;
   Counters& images_;
   Counters& block_evaluations_;

@@ -150,6 +150,11 @@ absl::Status Server::OpenGrpc(const ServerOptions& options) {
                              static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTime)));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                              static_cast<int>(absl::ToInt64Milliseconds(kKeepaliveTimeout)));
+  if (options.max_connection_age > absl::ZeroDuration()) {
+    builder.AddChannelArgument(
+        GRPC_ARG_MAX_CONNECTION_AGE_MS,
+        static_cast<int>(absl::ToInt64Milliseconds(options.max_connection_age)));
+  }
   builder.experimental().SetInterceptorCreators(Interceptors(&rpc_metrics_));
   grpc_server_ = builder.BuildAndStart();
   if (grpc_server_ == nullptr || port == 0) return ListenError(options.address);

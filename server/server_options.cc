@@ -157,6 +157,10 @@ std::vector<ConfigViolation> CheckConfig(const ServerConfig& config) {
   check.Range({"tls_refresh_interval"}, config.has_tls_refresh_interval(),
               config.tls_refresh_interval(), absl::Seconds(1), absl::Hours(24));
   check.WholeSeconds("tls_refresh_interval", config.tls_refresh_interval());
+  check.Range({"max_connection_age"},
+              config.has_max_connection_age() &&
+                  FromProto(config.max_connection_age()) != absl::ZeroDuration(),
+              config.max_connection_age(), absl::Seconds(1), absl::Hours(24));
   return check.Take();
 }
 
@@ -175,6 +179,7 @@ ServerOptions MergeOptions(const ServerConfig& file, const ServerConfig& flags) 
   // seconds.
   if (flags.has_drain_timeout()) config.clear_drain_timeout();
   if (flags.has_tls_refresh_interval()) config.clear_tls_refresh_interval();
+  if (flags.has_max_connection_age()) config.clear_max_connection_age();
   if (flags.streaming().has_write_stall_timeout()) {
     config.mutable_streaming()->clear_write_stall_timeout();
   }
@@ -194,6 +199,9 @@ ServerOptions MergeOptions(const ServerConfig& file, const ServerConfig& flags) 
   if (config.has_drain_timeout()) options.drain_timeout = FromProto(config.drain_timeout());
   if (config.has_log_level()) options.log_level = config.log_level();
   if (config.has_health_address()) options.health_address = config.health_address();
+  if (config.has_max_connection_age()) {
+    options.max_connection_age = FromProto(config.max_connection_age());
+  }
   ApplyTls(config, &options);
   return options;
 }

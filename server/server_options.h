@@ -30,6 +30,8 @@ struct ServerOptions {
   std::string metrics_address = "127.0.0.1:9464";  // or "none"
   std::string health_address = kNoHealthPort;
 
+  absl::Duration max_connection_age = absl::ZeroDuration();  // 0 = no limit
+
   TlsFiles tls;  // no cert: plain text
   absl::Duration tls_refresh_interval = kTlsRefreshInterval;
 

@@ -1,5 +1,7 @@
 #include "client/command/command_line.h"
 
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <utility>
@@ -10,6 +12,7 @@
 #include "client/command/exit_code.h"
 #include "client/command/names.h"
 #include "client/command/output_files.h"
+#include "nlohmann/json.hpp"
 #include "tls/credentials.h"
 #include "tls/tls_files.h"
 
@@ -67,6 +70,16 @@ void AddTlsFlags(CLI::App& app, TlsFlags& tls) {
   app.add_option("--tls_key", tls.files.key, "private key of --tls_cert; PEM")->type_name("FILE");
 }
 
+std::string ReadServiceConfig(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw CLI::ValidationError("--service_config", absl::StrCat("cannot read ", path));
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  if (!nlohmann::json::accept(text)) {
+    throw CLI::ValidationError("--service_config", absl::StrCat(path, " is not JSON"));
+  }
+  return text;
+}
+
 void AddCallFlags(CLI::App& app, ClientOptions& client, TlsFlags& tls, bool& json) {
   const bool limited = client.timeout != absl::InfiniteDuration();
   app.add_option("--address", client.address, "HOST:PORT of the server")->capture_default_str();
@@ -81,6 +94,11 @@ void AddCallFlags(CLI::App& app, ClientOptions& client, TlsFlags& tls, bool& jso
          absl::StrCat("longest time for the whole call, such as 30s or 2m (default: ",
                       limited ? absl::FormatDuration(client.timeout) : "none", ")"))
       ->type_name("DURATION");
+  app.add_option_function<std::string>(
+         "--service_config",
+         [&client](const std::string& path) { client.service_config = ReadServiceConfig(path); },
+         "gRPC service config, JSON: how calls are balanced and what is tried again")
+      ->type_name("FILE");
   AddTlsFlags(app, tls);
   app.add_flag("--json", json, "print JSON to standard output, one object a line");
 }

@@ -5,12 +5,38 @@ import rules
 from grafana import NOT_PROVEN, Json, Query, Row, dashboard, timeseries
 from shared import DEVICE_VARIABLE, HERE, NAMESPACE_VARIABLE, SERVER, busy, quantile, rate
 
-WORKERS = f'ilf_worker_info{{{HERE}, device=~"$device"}}'
+DEVICES = HERE + ', device=~"$device"'
+WORKERS = f"ilf_worker_info{{{DEVICES}}}"
 
 
 def of_servers(expr: str) -> str:
     """Every program with a client library of Prometheus has process_*; this keeps those of ilf-server."""
     return f"sum by (pod) (\n  {expr}\n  and on ({SERVER}) ilf_build_info{{{HERE}}}\n)"
+
+
+def devices() -> Row:
+    used = f"max by (pod, device) (ilf_device_memory_used_bytes{{{DEVICES}}})"
+    limit = f"max by (pod, device) (ilf_device_memory_limit_bytes{{{DEVICES}}})"
+    return Row(
+        "Device memory",
+        [
+            timeseries(
+                "Device memory used",
+                "In MB. Of a GPU by all processes, what LibTorch keeps for later included; of the CPU the server's own.",
+                "decmbytes",
+                [Query(f"{used}\n/ 1e6", "{{pod}} {{device}}")],
+                width=12,
+            ),
+            timeseries(
+                "Device memory fullness",
+                "As a share of the GPU's memory, or of what the machine or the container's limit gives the CPU.",
+                "percentunit",
+                [Query(f"{used}\n/\n{limit}", "{{pod}} {{device}}")],
+                top=1,
+                width=12,
+            ),
+        ],
+    )
 
 
 def process() -> Row:
@@ -129,7 +155,7 @@ def saturation() -> Json:
         Row(
             "Workers",
             [
-                busy(HERE, WORKERS, width=6),
+                busy(DEVICES, width=6),
                 timeseries(
                     "Active images",
                     "Images that a worker has under way (at most --max_active_images).",
@@ -167,6 +193,7 @@ def saturation() -> Json:
                 ),
             ],
         ),
+        devices(),
         process(),
         other_exporters(),
     ]

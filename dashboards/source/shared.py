@@ -108,16 +108,17 @@ AVAILABILITY_BURN = burn_panels(
 )
 
 
-def busy(selector: str, workers: str = "", width: int = 8) -> Panel:
-    """`workers` keeps to those that it finds, by the labels of SERVER and worker."""
-    seconds = f"rate(ilf_worker_busy_seconds_total{{{selector}}}[$__rate_interval])"
-    if workers:
-        seconds = f"\n  {seconds}\n  and on ({SERVER}, worker) {workers}\n"
+def busy(selector: str, width: int = 8) -> Panel:
+    """`selector` fits the labels of ilf_worker_info."""
+    seconds = (
+        f"ilf_worker_info{{{selector}}}\n  * on ({SERVER}, worker) group_left ()\n"
+        f"  rate(ilf_worker_busy_seconds_total{{{HERE}}}[$__rate_interval])"
+    )
     return timeseries(
         "Worker busy ratio",
         "Share of the time that a worker, one a device, spent on its images.",
         "percentunit",
-        [Query(f"sum by (pod, worker) ({seconds})", "{{pod}} worker {{worker}}")],
+        [Query(f"sum by (pod, worker, device) (\n  {seconds}\n)", "{{pod}} worker {{worker}}: {{device}}")],
         width=width,
         top=1,
     )

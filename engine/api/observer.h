@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "engine/api/device_memory.h"
 
 namespace ilf {
 
@@ -41,6 +42,8 @@ class Observer {
   virtual void PromptRead(const std::string& /*model*/, bool /*cached*/) {}
   // The worker spent so long on its images: taking them up, steps, taking previews.
   virtual void WorkerBusy(int /*worker*/, absl::Duration /*busy*/) {}
+  // At the start, and from time to time while the device works.
+  virtual void MemoryUsed(const DeviceMemory& /*memory*/) {}
 };
 
 }  // namespace ilf

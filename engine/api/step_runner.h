@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "engine/api/device_memory.h"
 #include "engine/api/generation.h"
 
 namespace ilf {
@@ -58,6 +60,9 @@ class StepRunner {
 
   // (any) Decodes and encodes an image that has taken all its steps.
   virtual absl::StatusOr<EncodedImage> Finish(const ImageState& image, ImageFormat format) = 0;
+
+  // (worker) Absent where the device does not tell. Cheap.
+  virtual std::optional<DeviceMemory> Memory() = 0;
 };
 
 }  // namespace ilf

@@ -1,16 +1,19 @@
 #include "engine/pipeline/torch_step_runner.h"
 
 #include <map>
+#include <optional>
 #include <utility>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/randn.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
+#include "engine/base/host_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/image/codec.h"
 #include "engine/image/resize.h"
@@ -78,6 +81,18 @@ void WaitFor(c10::Device device) {
   c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
 }
 
+absl::StatusOr<DeviceMemory> MemoryOf(c10::Device device) {
+  if (!device.is_cpu()) {
+    const auto [free, total] = at::getDeviceAllocator(device.type())->getMemoryInfo(device.index());
+    return DeviceMemory{device.str(), static_cast<int64_t>(total - free),
+                        static_cast<int64_t>(total)};
+  }
+  static const std::optional<int64_t> limit = ReadHostLimits().memory_bytes;
+  const std::optional<int64_t> used = ResidentBytes();
+  if (!used.has_value() || !limit.has_value()) return absl::UnavailableError("no /proc");
+  return DeviceMemory{device.str(), *used, *limit};
+}
+
 absl::StatusOr<EncodedImage> Encode(const RgbView& view, ImageFormat format) {
   EncodedImage encoded{format, view.width, view.height, {}};
   ILF_ASSIGN_OR_RETURN(encoded.bytes, format == ImageFormat::kPng ? EncodePng(view)
@@ -136,6 +151,12 @@ class TorchStepRunner final : public StepRunner {
     }
     ILF_ASSIGN_OR_RETURN(const RgbBuffer resized, Resize(ViewOf(preview), size));
     return Encode(resized.view(), options.format);
+  }
+
+  std::optional<DeviceMemory> Memory() override {
+    absl::StatusOr<DeviceMemory> memory = Guarded([&] { return MemoryOf(device_); });
+    if (!memory.ok()) return std::nullopt;
+    return *std::move(memory);
   }
 
   absl::StatusOr<EncodedImage> Finish(const ImageState& image, ImageFormat format) override {

@@ -1,10 +1,10 @@
 #include "engine/runtime/create_engine.h"
 
 #include <algorithm>
-#include <thread>
 #include <utility>
 
 #include "engine/base/clock.h"
+#include "engine/base/host_limits.h"
 #include "engine/base/status_macros.h"
 #include "engine/base/thread_pool.h"
 #include "engine/pipeline/torch_step_runner.h"
@@ -17,8 +17,7 @@ int ThreadsPerWorker(const CreateEngineOptions& options) {
   if (options.threads_per_worker > 0) return options.threads_per_worker;
   const int workers =
       static_cast<int>(std::count(options.devices.begin(), options.devices.end(), "cpu"));
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  return std::max(1, cores / std::max(1, workers));
+  return std::max(1, ReadHostLimits().cpus / std::max(1, workers));
 }
 
 }  // namespace

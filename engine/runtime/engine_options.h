@@ -17,6 +17,8 @@ struct WorkerOptions {
   // While a worker has images to step, it spends no longer than this between two steps on taking up
   // new ones (one is always taken up: text encoding may take longer).
   absl::Duration max_begin_time = absl::Milliseconds(100);
+  // The observer is told of the device's memory no more often than that.
+  absl::Duration memory_report_interval = absl::Seconds(1);
 };
 
 struct EngineOptions {

@@ -1,6 +1,7 @@
 #include "engine/runtime/worker_core.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -44,8 +45,18 @@ bool WorkerCore::RunOnce() {
   const std::vector<ImageId> batch = batcher_.Plan(parts_.clock->Now());
   if (!batch.empty()) StepBatch(batch);
   const bool worked = took_up || !batch.empty();
+  ReportMemory();
   if (worked) parts_.observer->WorkerBusy(index_, parts_.clock->Now() - start);
   return worked;
+}
+
+void WorkerCore::ReportMemory() {
+  const absl::Time now = parts_.clock->Now();
+  if (now < next_memory_report_) return;
+  next_memory_report_ = now + options_.worker.memory_report_interval;
+  const WatchedCall call(parts_.work, index_);
+  const std::optional<DeviceMemory> memory = parts_.runner->Memory();
+  if (memory.has_value()) parts_.observer->MemoryUsed(*memory);
 }
 
 void WorkerCore::DropEnded() {

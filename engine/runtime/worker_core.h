@@ -55,6 +55,7 @@ class WorkerCore {
   absl::Status CallRun(absl::Span<const ImageId> ids);
   void AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows, absl::Duration took);
   void AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status);
+  void ReportMemory();
   void NoteFailure(const absl::Status& status);
   void Advance(ImageId id);
   ActiveImage Release(ImageId id);
@@ -67,6 +68,7 @@ class WorkerCore {
   ImageOutput output_;
   StepBatcher batcher_;
   std::vector<ActiveImage> slots_;  // by ImageId; free where request is null
+  absl::Time next_memory_report_ = absl::InfinitePast();
 };
 
 }  // namespace ilf

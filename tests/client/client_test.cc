@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "client/error_details.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -175,6 +177,47 @@ TEST_F(ClientTest, ListsModels) {
   const auto models = Client({.address = server_.address()}).ListModels();
   ASSERT_TRUE(models.ok()) << models.status();
   EXPECT_EQ(models->models(0).name(), "fashion");
+}
+
+// Calls one client makes until both servers of its target have had one, at most `most`.
+int CallsUntilBothServe(const std::string& service_config, int most) {
+  ScriptedServer first, second;
+  std::atomic<int> calls_of_first = 0, calls_of_second = 0;
+  const auto count = [](std::atomic<int>* calls) {
+    return [calls](const v1::GenerateRequest&, ScriptedServer::Writer& writer) {
+      ++*calls;
+      writer.Write(CompletedEvent(0));
+      return grpc::Status::OK;
+    };
+  };
+  first.generate = count(&calls_of_first);
+  second.generate = count(&calls_of_second);
+  Client client({.address = absl::StrCat("ipv4:", first.address(), ",", second.address()),
+                 .service_config = service_config});
+  int calls = 0;
+  while (calls < most && (calls_of_first == 0 || calls_of_second == 0)) {
+    EXPECT_TRUE(client.Generate({}, [](const v1::GenerateResponse&) {}).ok());
+    ++calls;
+  }
+  return calls;
+}
+
+TEST_F(ClientTest, WithoutAServiceConfigAllCallsGoToOneServer) {
+  constexpr int kCalls = 20;
+  EXPECT_EQ(CallsUntilBothServe("", kCalls), kCalls);
+}
+
+TEST_F(ClientTest, AServiceConfigBalancesTheCallsOfOneClient) {
+  constexpr int kForEver = 100'000;  // until the second connection stands
+  EXPECT_LT(CallsUntilBothServe(R"({"loadBalancingConfig": [{"round_robin": {}}]})", kForEver),
+            kForEver);
+}
+
+TEST_F(ClientTest, AServiceConfigThatGrpcDoesNotTakeFailsTheCalls) {
+  for (const char* config : {"{", R"({"loadBalancingConfig": [{"no_such_policy": {}}]})"}) {
+    Client client({.address = server_.address(), .service_config = config});
+    EXPECT_FALSE(client.ListModels().ok()) << config;
+  }
 }
 
 TEST_F(ClientTest, CallsOfOneClientRunSideBySide) {

@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <string>
 #include <vector>
 
 #include "tests/testing/certificates.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -87,6 +89,21 @@ TEST(CommandLineTest, EveryFlagReachesTheRequest) {
   EXPECT_EQ(command.progress, ProgressMode::kPlain);
   EXPECT_TRUE(command.json);
   EXPECT_FALSE(command.default_preview_side.has_value());
+}
+
+TEST(CommandLineTest, AServiceConfigIsReadFromItsFile) {
+  const std::string path = TestPath("config.json");
+  std::ofstream(path) << R"({"loadBalancingConfig": [{"round_robin": {}}]})";
+  EXPECT_EQ(ParseGenerate({"--label", "1", "--service_config", path.c_str()})
+                .connection.client.service_config,
+            R"({"loadBalancingConfig": [{"round_robin": {}}]})");
+}
+
+TEST(CommandLineTest, AServiceConfigMustBeThereAndBeJson) {
+  const std::string path = TestPath("config.json");
+  std::ofstream(path) << "{";
+  EXPECT_EQ(ExitCodeOfParsing({"models", "--service_config", path.c_str()}), 2);
+  EXPECT_EQ(ExitCodeOfParsing({"models", "--service_config", "/nowhere.json"}), 2);
 }
 
 TEST(CommandLineTest, SolversHaveTheNamesOfListModels) {

@@ -198,6 +198,20 @@ def test_scaling_leaves_the_number_of_pods_alone(tools):
     assert find(tools.chart(CLAIM), "Deployment")["spec"]["replicas"] == 2
 
 
+def test_pods_that_have_work_are_kept_though_nobody_waits(tools):
+    wait, images = find(tools.chart(CLAIM, "--set=autoscaling.kind=keda,autoscaling.keda.imagesPerPod=24"),
+                        "ScaledObject")["spec"]["triggers"]
+    assert "ilf_queue_wait_seconds_bucket" in wait["metadata"]["query"]
+    assert re.findall(r"ilf_\w+", images["metadata"]["query"]) == ["ilf_active_images", "ilf_queued_images"]
+    assert (images["metricType"], images["metadata"]["threshold"]) == ("AverageValue", "24")
+
+
+def test_connections_have_an_age_only_where_it_is_set(tools):
+    assert "max_connection_age" not in config_of(tools.chart(CLAIM))
+    assert "max_connection_age { seconds: 600 }" in config_of(
+        tools.chart(CLAIM, "--set=maxConnectionAgeSeconds=600"))
+
+
 def test_headless_service_gives_every_pod_an_address(tools):
     headless = find(tools.chart(CLAIM), "Service", "-headless")["spec"]
     assert headless["clusterIP"] == "None"

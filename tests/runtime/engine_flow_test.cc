@@ -64,6 +64,31 @@ TEST_F(EngineTest, TimingsAreThoseOfTheClock) {
   EXPECT_EQ(record().busy[0], absl::Seconds(8));
 }
 
+TEST_F(EngineTest, MemoryIsReportedAtTheStartAndThenOnceAnInterval) {
+  EngineOptions options;
+  options.worker.memory_report_interval = absl::Seconds(10);
+  Build(options, {{.begin = {},
+                   .run =
+                       [this](const FakeBatch&) {
+                         clock_.Advance(absl::Seconds(4));
+                         return absl::OkStatus();
+                       },
+                   .take_preview = {},
+                   .encode_preview = {},
+                   .finish = {}}});
+  RunUntilIdle();
+  Submit(TestRequest("a", /*steps=*/6));
+  RunUntilIdle();
+
+  std::vector<int64_t> batches_then;
+  for (const DeviceMemory& memory : record().memory) {
+    EXPECT_EQ(memory.device, "fake:0");
+    EXPECT_EQ(memory.limit_bytes, 1000);
+    batches_then.push_back(memory.used_bytes);
+  }
+  EXPECT_THAT(batches_then, ElementsAre(0, 3, 6));
+}
+
 TEST_F(EngineTest, ImagesOfOneRequestHaveConsecutiveSeeds) {
   Build({});
   GenerationRequest wanted = TestRequest("a", 1, 3);

@@ -45,6 +45,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
     tls_key: "/tls/tls.key"
     tls_client_ca: "/tls/ca.crt"
     tls_refresh_interval { seconds: 11 }
+    max_connection_age { seconds: 600 }
   )",
                                   "ilf.textproto");
   ASSERT_TRUE(config.ok()) << config.status();
@@ -70,6 +71,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
   EXPECT_EQ(options.tls.key, "/tls/tls.key");
   EXPECT_EQ(options.tls.ca, "/tls/ca.crt");
   EXPECT_EQ(options.tls_refresh_interval, absl::Seconds(11));
+  EXPECT_EQ(options.max_connection_age, absl::Minutes(10));
 }
 
 TEST(ParseConfigTest, AnEmptyFileKeepsEveryDefault) {
@@ -81,6 +83,7 @@ TEST(ParseConfigTest, AnEmptyFileKeepsEveryDefault) {
   EXPECT_EQ(options.health_address, kNoHealthPort);
   EXPECT_EQ(options.tls.cert, "");
   EXPECT_EQ(options.tls_refresh_interval, kTlsRefreshInterval);
+  EXPECT_EQ(options.max_connection_age, absl::ZeroDuration());
 }
 
 TEST(ParseConfigTest, AMistakeInTheSyntaxHasItsLineAndColumn) {
@@ -154,7 +157,10 @@ TEST(ParseConfigTest, EveryRangeIsChecked) {
                            "tls_client_ca: \"\"",
                            "tls_refresh_interval { seconds: 0 }",
                            "tls_refresh_interval { seconds: 1 nanos: 1 }",
-                           "tls_refresh_interval { seconds: 86401 }"}) {
+                           "tls_refresh_interval { seconds: 86401 }",
+                           "max_connection_age { nanos: 999999999 }",
+                           "max_connection_age { seconds: -1 }",
+                           "max_connection_age { seconds: 86401 }"}) {
     EXPECT_FALSE(ParseConfig(text, "f").ok()) << text;
   }
 }

@@ -48,7 +48,8 @@ TEST(FlagsTest, EveryFlagReachesTheOptions) {
                             "--tls_cert=c",
                             "--tls_key=k",
                             "--tls_client_ca=a",
-                            "--tls_refresh_interval=5s"});
+                            "--tls_refresh_interval=5s",
+                            "--max_connection_age=30m"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_file, "c.textproto");
   EXPECT_EQ(flags->port_file, "p");
@@ -71,6 +72,7 @@ TEST(FlagsTest, EveryFlagReachesTheOptions) {
   EXPECT_EQ(options.tls.key, "k");
   EXPECT_EQ(options.tls.ca, "a");
   EXPECT_EQ(options.tls_refresh_interval, absl::Seconds(5));
+  EXPECT_EQ(options.max_connection_age, absl::Minutes(30));
 }
 
 TEST(FlagsTest, AFlagOverridesTheFileAndLeavesTheRest) {
@@ -90,11 +92,15 @@ TEST(FlagsTest, AFlagOverridesTheFileAndLeavesTheRest) {
 }
 
 TEST(FlagsTest, AFlagReplacesADurationOfTheFileAsAWhole) {
-  const auto file = ParseConfig("tls_refresh_interval { seconds: 30 }", "f");
+  const auto file = ParseConfig(
+      "tls_refresh_interval { seconds: 30 } max_connection_age { seconds: 1 nanos: 500000000 }",
+      "f");
   ASSERT_TRUE(file.ok()) << file.status();
-  const auto flags = Parse({"--tls_refresh_interval=2s"});
+  const auto flags = Parse({"--tls_refresh_interval=2s", "--max_connection_age=0s"});
   ASSERT_TRUE(flags.ok()) << flags.status();
-  EXPECT_EQ(MergeOptions(*file, flags->overrides).tls_refresh_interval, absl::Seconds(2));
+  const ServerOptions options = MergeOptions(*file, flags->overrides);
+  EXPECT_EQ(options.tls_refresh_interval, absl::Seconds(2));
+  EXPECT_EQ(options.max_connection_age, absl::ZeroDuration());
 }
 
 TEST(FlagsTest, AuthoritiesOfClientsNeedACertificateOfTheServer) {
@@ -120,6 +126,8 @@ TEST(FlagsTest, AMistakeNamesTheFlagAndItsLimit) {
             "--tls_refresh_interval: must be whole seconds, is 1.5s");
   EXPECT_EQ(ErrorOf({"--tls_refresh_interval=25h"}),
             "--tls_refresh_interval: must lie between 1s and 24h, is 25h");
+  EXPECT_EQ(ErrorOf({"--max_connection_age=1ms"}),
+            "--max_connection_age: must lie between 1s and 24h, is 1ms");
   EXPECT_THAT(ErrorOf({"--drain_timeout=soon"}), HasSubstr("--drain_timeout"));
   EXPECT_THAT(ErrorOf({"--drain_timeout=soon"}), HasSubstr("such as 30s, is 'soon'"));
   EXPECT_THAT(ErrorOf({"--dtype=int8"}), HasSubstr("--dtype"));
@@ -153,6 +161,7 @@ TEST(FlagsTest, HelpShowsEveryFlagWithItsDefault) {
                            "--tls_key",
                            "--tls_client_ca",
                            "--tls_refresh_interval",
+                           "--max_connection_age",
                            "default 1m",
                            "--version",
                            "127.0.0.1:50051",

@@ -41,6 +41,8 @@ TEST(ServerMetricsTest, ReportsEverythingUnderItsNameAndLabels) {
            "ilf_feedback_rows_total{model=\"dit\",worker=\"1\"} 2\n",
            "ilf_step_failures_total{code=\"INTERNAL\",worker=\"1\"} 1\n",
            "ilf_worker_busy_seconds_total{worker=\"1\"} 2\n",
+           "ilf_device_memory_used_bytes{device=\"cuda:3\"} 7000000000\n",
+           "ilf_device_memory_limit_bytes{device=\"cuda:3\"} 8000000000\n",
            "ilf_first_preview_seconds_count{model=\"dit\"} 1\n",
            "ilf_images_total{model=\"dit\"} 1\n",
            "ilf_block_evaluations_total{model=\"dit\"} 1000\n",

@@ -177,6 +177,24 @@ TEST_F(ServerTest, DrainLetsRunningRequestsFinishAndRefusesNewOnes) {
   drain.join();
 }
 
+TEST_F(ServerTest, AnOldConnectionTakesNoNewCallsAndKeepsThoseUnderWay) {
+  ServerOptions options = DefaultOptions();
+  options.max_connection_age = absl::Milliseconds(50);
+  StartServing(options);
+  grpc::ClientContext context;
+  const Stream stream = stub_->Generate(&context, BagRequest());
+  const auto submission = engine_.AwaitSubmission();
+  // Without a limit the channel stays READY for as long as the stream runs.
+  ASSERT_TRUE(channel_->WaitForStateChange(GRPC_CHANNEL_READY,
+                                           absl::ToChronoTime(absl::Now() + absl::Minutes(1))));
+
+  submission.sink->OnEvent(CompletedEvent{});
+  engine_.End(submission, absl::OkStatus());
+  EXPECT_EQ(ReadAll(stream).size(), 1u);
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(StatusOf({}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);  // over another one
+}
+
 TEST_F(ServerTest, DrainEndsWhatIsLeftAtTheDeadline) {
   StartServing();
   grpc::ClientContext context;

@@ -66,6 +66,10 @@ absl::StatusOr<EncodedImage> FakeStepRunner::Finish(const ImageState& image, Ima
   return EncodedImage{format, 64, 64, absl::StrCat(name, "@", image.StepsDone())};
 }
 
+std::optional<DeviceMemory> FakeStepRunner::Memory() {
+  return DeviceMemory{"fake:0", static_cast<int64_t>(batches().size()), 1000};
+}
+
 std::vector<FakeBatch> FakeStepRunner::batches() const {
   absl::MutexLock lock(&mutex_);
   return batches_;

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ using FakeBatch = std::vector<std::string>;
 
 // Thread-safe as StepRunner asks. An encoded picture's bytes are the image's name, '@' and its
 // steps done; those of a preview "preview" and the steps done, which are also its raw picture's
-// width.
+// width. Of its memory each batch that it ran has taken a byte.
 class FakeStepRunner final : public StepRunner {
  public:
   // Called before the runner does its own part, which it leaves out on an error. May throw and may
@@ -71,6 +72,7 @@ class FakeStepRunner final : public StepRunner {
   absl::StatusOr<EncodedImage> EncodePreview(const RgbImage& preview,
                                              const PreviewOptions& options) override;
   absl::StatusOr<EncodedImage> Finish(const ImageState& image, ImageFormat format) override;
+  std::optional<DeviceMemory> Memory() override;
 
   std::vector<FakeBatch> batches() const;
   int threads_prepared() const;

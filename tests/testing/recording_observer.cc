@@ -66,4 +66,9 @@ void RecordingObserver::WorkerBusy(int worker, absl::Duration busy) {
   record_.busy[worker] += busy;
 }
 
+void RecordingObserver::MemoryUsed(const DeviceMemory& memory) {
+  absl::MutexLock lock(&mutex_);
+  record_.memory.push_back(memory);
+}
+
 }  // namespace ilf
