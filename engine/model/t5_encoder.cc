@@ -63,7 +63,7 @@ absl::StatusOr<Linear> LoadLinear(StateDict& weights, const std::string& name, i
 
 absl::StatusOr<at::Tensor> TakeEmbedding(const T5Config& config, StateDict& weights) {
   const std::vector<int64_t> shape = {config.vocab_size, config.d_model};
-  if (!weights.Has(kShared)) return weights.Take(kEmbedTokens, shape);
+  if (!weights.Has(kShared) && weights.Has(kEmbedTokens)) return weights.Take(kEmbedTokens, shape);
   weights.Ignore(kEmbedTokens);  // a copy, where it is there
   return weights.Take(kShared, shape);
 }

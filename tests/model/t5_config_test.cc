@@ -21,21 +21,24 @@ TEST(T5ConfigTest, ReadsTheConfigOfT5XxlV11) {
       "relative_attention_num_buckets": 32, "layer_norm_epsilon": 1e-06, "dropout_rate": 0.1})");
   ASSERT_TRUE(config.ok()) << config.status();
   EXPECT_EQ(config->d_model, 4096);
-  EXPECT_EQ(config->inner_dim(), 4096);
   EXPECT_EQ(config->d_ff, 10240);
   EXPECT_EQ(config->num_layers, 24);
   EXPECT_EQ(config->relative_attention_max_distance, 128);  // absent from files of that time
-  EXPECT_TRUE(config->is_gated);
+  EXPECT_TRUE(config->gated);
 }
 
-TEST(T5ConfigTest, HasTheDefaultsOfTransformers) {
-  const auto config = Parse("{}");
+std::string Small(const std::string& more) {
+  return R"({"vocab_size": 8, "d_model": 8, "d_kv": 4, "num_heads": 2, "d_ff": 16, "num_layers": 2)" +
+         more + "}";
+}
+
+TEST(T5ConfigTest, WhatOldFilesLeaveOutHasTheDefaultsOfTransformers) {
+  const auto config = Parse(Small(""));
   ASSERT_TRUE(config.ok()) << config.status();
-  EXPECT_EQ(config->vocab_size, 32128);
-  EXPECT_EQ(config->d_model, 512);
-  EXPECT_EQ(config->num_layers, 6);
-  EXPECT_EQ(config->num_heads, 8);
-  EXPECT_FALSE(config->is_gated);
+  EXPECT_EQ(config->relative_attention_num_buckets, 32);
+  EXPECT_EQ(config->relative_attention_max_distance, 128);
+  EXPECT_EQ(config->layer_norm_epsilon, 1e-6);
+  EXPECT_FALSE(config->gated);
 }
 
 TEST(T5ConfigTest, NamesWhatItCannotRun) {
@@ -44,16 +47,19 @@ TEST(T5ConfigTest, NamesWhatItCannotRun) {
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << text;
     return std::string(status.message());
   };
-  EXPECT_EQ(message(R"({"model_type": "umt5"})"), "te/config.json: model_type is 'umt5', not 't5'");
-  EXPECT_THAT(message(R"({"feed_forward_proj": "gated-silu"})"),
+  EXPECT_EQ(message(R"({"model_type": "umt5"})"),
+            "te/config.json: model_type is 'umt5', only t5 is read");
+  EXPECT_THAT(message(Small(R"(, "feed_forward_proj": "gated-silu")")),
               HasSubstr("feed_forward_proj 'gated-silu' is not supported"));
-  EXPECT_THAT(message(R"({"d_model": 0})"), HasSubstr("d_model is 0, allowed is 1 to"));
-  EXPECT_THAT(message(R"({"d_kv": 1024, "num_heads": 1024})"), HasSubstr("d_kv * num_heads"));
-  EXPECT_THAT(message(R"({"num_layers": "six"})"), HasSubstr("'num_layers' is not an integer"));
-  EXPECT_THAT(message(R"({"relative_attention_num_buckets": 6})"), HasSubstr("a multiple of 4"));
-  EXPECT_THAT(message(R"({"relative_attention_max_distance": 8})"),
-              HasSubstr("relative_attention_max_distance is 8, allowed is 9 to"));
-  EXPECT_THAT(message(R"({"layer_norm_epsilon": 0})"), HasSubstr("layer_norm_epsilon"));
+  EXPECT_THAT(message(R"({"vocab_size": 8, "d_model": 0})"),
+              HasSubstr("d_model is 0, allowed is 1 to"));
+  EXPECT_THAT(message(R"({"vocab_size": "many"})"), HasSubstr("'vocab_size' is not an integer"));
+  EXPECT_THAT(message(R"({"d_model": 8})"), HasSubstr("'vocab_size'"));
+  EXPECT_THAT(message(Small(R"(, "relative_attention_num_buckets": 3)")),
+              HasSubstr("relative_attention_num_buckets must be at least 4"));
+  EXPECT_THAT(message(Small(R"(, "relative_attention_max_distance": 8)")),
+              HasSubstr("relative_attention_max_distance greater than a quarter"));
+  EXPECT_THAT(message(Small(R"(, "layer_norm_epsilon": 0)")), HasSubstr("layer_norm_epsilon"));
 }
 
 }  // namespace
