@@ -71,16 +71,17 @@ def retry_seconds(error):
 class Painter:
     """Paints orders on one channel; safe to call from many threads."""
 
-    def __init__(self, channel, model, steps):
+    def __init__(self, channel, model, steps, acceleration):
         self.messages, services = load_protocol()
         self.stub = services.ImageGenerationServiceStub(channel)
         self.model = model
         self.steps = steps
+        self.acceleration = self.messages.Acceleration.Value(f"ACCELERATION_{acceleration.upper()}")
 
     def request(self, order):
         return self.messages.GenerateRequest(
             model=self.model, text_prompt=self.messages.TextPrompt(prompt=order.prompt), steps=self.steps,
-            guidance_scale=order.guidance, seed=order.seed, image_count=1,
+            acceleration=self.acceleration, guidance_scale=order.guidance, seed=order.seed, image_count=1,
             output_format=self.messages.IMAGE_FORMAT_PNG)
 
     def generate(self, order):

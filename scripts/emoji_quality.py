@@ -245,7 +245,7 @@ def paint(args):
               file=sys.stderr)
 
     with grpc.insecure_channel(args.server) as channel:
-        painter = emoji_paint.Painter(channel, args.model, args.steps)
+        painter = emoji_paint.Painter(channel, args.model, args.steps, args.acceleration)
         try:
             count = emoji_paint.paint_all(painter, orders, args.in_flight, report)
         except (grpc.RpcError, emoji_paint.ProtocolError) as error:
@@ -308,6 +308,8 @@ def parse_arguments():
     added.add_argument("--model", default="emoji-pixart", help="name at the server (%(default)s)")
     added.add_argument("--guidance", type=numbers, default=[3.0], help="scales, separated by commas (3)")
     added.add_argument("--steps", type=int, default=20, help="denoising steps (%(default)s)")
+    added.add_argument("--acceleration", default="auto", choices=("auto", "off", "feedback"),
+                       help="Inner Loop Feedback (%(default)s)")
     added.add_argument("--sample", type=int, help="only so many of the trained prompts; all held-out ones are painted")
     added.add_argument("--in_flight", type=int, default=32, help="requests at a time (%(default)s)")
     command(reconstruct).add_argument("--model_dir", type=pathlib.Path, required=True, help="folder with vae/")

@@ -220,7 +220,7 @@ class PicturesTest(DataCase):
 
 
 class FakeServer:
-    """Answers in two chunks with "PROMPT seed guidance steps"; refuses each prompt once, and the model "absent"."""
+    """Answers in two chunks with "PROMPT seed guidance steps acceleration"; refuses each prompt once, and the model "absent"."""
 
     def __init__(self, messages):
         self.messages = messages
@@ -244,7 +244,8 @@ class FakeServer:
             context.abort(grpc.StatusCode.NOT_FOUND, "no such model")
         prompt = request.text_prompt.prompt
         self.refuse_once(prompt, context)
-        data = f"{prompt} {request.seed} {request.guidance_scale:g} {request.steps}".encode()
+        data = f"{prompt} {request.seed} {request.guidance_scale:g} {request.steps} "
+        data = (data + self.messages.Acceleration.Name(request.acceleration)).encode()
         respond, image = self.messages.GenerateResponse, self.messages.ImageEvent
         yield respond(queued=self.messages.QueuedEvent(model=request.model))
         yield respond(image=image(data=data[:3], total_size=len(data)))
@@ -269,14 +270,16 @@ class PaintTest(DataCase):
         return {str(path.relative_to(self.out)): path.read_text() for path in self.out.rglob("*") if path.is_file()}
 
     def test_every_prompt_is_painted_once(self):
-        flags = ("--server", self.address, "--guidance", "1,2.5", "--steps", 7, "--in_flight", 3)
+        flags = ("--server", self.address, "--guidance", "1,2.5", "--steps", 7, "--in_flight", 3,
+                 "--acceleration", "off")
         done = self.run_script("paint", *flags, "--sample", 2)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("8 painted, 0 were there", done.stderr)
-        self.assertEqual(self.painted()["guidance_2.5/held_out/0001.png"], "man: dark skin tone, red hair 1 2.5 7")
+        self.assertEqual(self.painted()["guidance_2.5/held_out/0001.png"], 
+                         "man: dark skin tone, red hair 1 2.5 7 ACCELERATION_OFF")
         self.assertIn("8 painted, 8 were there", self.run_script("paint", *flags).stderr)
         self.assertEqual(len(self.painted()), 16)
-        self.assertEqual(self.painted()["guidance_1/train/0004.png"], "red heart 4 1 7")
+        self.assertEqual(self.painted()["guidance_1/train/0004.png"], "red heart 4 1 7 ACCELERATION_OFF")
 
     def test_an_error_that_stays_ends_it(self):
         done = self.run_script("paint", "--server", self.address, "--model", "absent")
