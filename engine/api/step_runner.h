@@ -46,6 +46,12 @@ class StepRunner {
   virtual absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                             int image_index) = 0;
 
+  // (worker) What images need before their first step and can share, such as the encoding of their
+  // prompts: once for each image, after Begin and before Run. All have the same BatchKey(). On
+  // error none of them may be stepped, except after RESOURCE_EXHAUSTED, when fewer at a time may be
+  // tried.
+  virtual absl::Status Prepare(absl::Span<ImageState* const> images) = 0;
+
   // (worker) Takes every image one step further. All have the same BatchKey() and steps left. On
   // error no image has moved and none of them may be stepped again, except after RESOURCE_EXHAUSTED
   // (the device is out of memory), when smaller batches of the same images may be tried.

@@ -62,9 +62,6 @@ class TorchImage final : public ImageState {
 
   const DiffusionModel& model() const { return *parts_.model; }
   const Parts& parts() const { return parts_; }
-  bool NeedsPrompt() const {
-    return model().prompt_reader() != nullptr && trajectory_.condition.prompt == nullptr;
-  }
   Trajectory& trajectory() { return trajectory_; }
   const Trajectory& trajectory() const { return trajectory_; }
 
@@ -117,10 +114,18 @@ class TorchStepRunner final : public StepRunner {
     return Guarded([&] { return BeginImage(request, image_index); });
   }
 
-  absl::Status Run(absl::Span<ImageState* const> images) override {
+  absl::Status Prepare(absl::Span<ImageState* const> images) override {
     return Guarded([&]() -> absl::Status {
       c10::InferenceMode inference;
       ReadPrompts(images);
+      WaitFor(device_);
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status Run(absl::Span<ImageState* const> images) override {
+    return Guarded([&]() -> absl::Status {
+      c10::InferenceMode inference;
       std::vector<Trajectory*> trajectories;
       for (ImageState* image : images) {
         trajectories.push_back(&static_cast<TorchImage*>(image)->trajectory());
@@ -210,27 +215,25 @@ class TorchStepRunner final : public StepRunner {
         StartTrajectory(std::move(plan), noise, condition, request.guidance_scale));
   }
 
-  // Those of images that take their first step, together in one pass of the text encoder.
+  // Those of images of one model, together in one pass of the text encoder.
   void ReadPrompts(absl::Span<ImageState* const> images) const {
-    std::vector<TorchImage*> waiting;
+    const DiffusionModel& model = AsTorch(*images[0]).model();
+    if (model.prompt_reader() == nullptr) return;
     std::vector<PromptTokens> prompts;
-    for (ImageState* state : images) {
-      TorchImage* image = static_cast<TorchImage*>(state);
-      if (!image->NeedsPrompt()) continue;
-      waiting.push_back(image);
-      prompts.push_back(image->parts().prompt);
-      if (image->trajectory().guided()) prompts.push_back(image->parts().negative_prompt);
+    for (const ImageState* state : images) {
+      const TorchImage& image = AsTorch(*state);
+      prompts.push_back(image.parts().prompt);
+      if (image.trajectory().guided()) prompts.push_back(image.parts().negative_prompt);
     }
-    if (waiting.empty()) return;
-    const DiffusionModel& model = waiting[0]->model();
     const std::vector<PromptRows::Context> contexts =
         model.prompt_reader()->Read(prompts, model.denoiser(), [&](bool hit) {
           if (observer_ != nullptr) observer_->PromptRead(model.info().name, hit);
         });
     auto context = contexts.begin();
-    for (TorchImage* image : waiting) {
-      image->trajectory().condition.prompt = *context++;
-      if (image->trajectory().guided()) image->trajectory().condition.negative_prompt = *context++;
+    for (ImageState* image : images) {
+      Trajectory& trajectory = static_cast<TorchImage*>(image)->trajectory();
+      trajectory.condition.prompt = *context++;
+      if (trajectory.guided()) trajectory.condition.negative_prompt = *context++;
     }
   }
 

@@ -14,8 +14,9 @@ struct WorkerOptions {
   int max_active_images = 16;
   // Images of one worker that wait for their decode; with that many it takes up no new ones.
   int max_finishing_images = 32;
-  // While a worker has images to step, it spends no longer than this between two steps on taking up
-  // new ones (one is always taken up: text encoding may take longer).
+  // While a worker has images to step, it takes up no more new ones between two steps than take
+  // that long, by what the preparation of the latest ones took (one is always taken up: encoding
+  // its prompt may take longer).
   absl::Duration max_begin_time = absl::Milliseconds(100);
   // The observer is told of the device's memory no more often than that.
   absl::Duration memory_report_interval = absl::Seconds(1);

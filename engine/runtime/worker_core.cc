@@ -78,14 +78,49 @@ bool WorkerCore::TakeUp() {
   const bool images_wait = batcher_.images() > 0;
   const absl::Time start = parts_.clock->Now();
   bool took_up = false;
+  std::vector<ImageId> begun;
   while (HasRoom()) {
     const std::optional<TakenImage> taken = parts_.work->Take(index_);
     if (!taken.has_value()) break;
-    Begin(*taken);
+    if (const std::optional<ImageId> id = Begin(*taken)) begun.push_back(*id);
     took_up = true;
-    if (images_wait && parts_.clock->Now() - start >= options_.worker.max_begin_time) break;
+    const absl::Duration preparing = preparing_ * static_cast<int64_t>(begun.size() + 1);
+    const absl::Duration takes = parts_.clock->Now() - start + preparing;
+    if (images_wait && takes >= options_.worker.max_begin_time) break;
   }
+  Prepare(std::move(begun));
   return took_up;
+}
+
+// Those with the same batch key together.
+void WorkerCore::Prepare(std::vector<ImageId> ids) {
+  const auto key = [this](ImageId id) -> const std::string& {
+    return slots_[id].state->BatchKey();
+  };
+  std::stable_sort(ids.begin(), ids.end(), [&](ImageId a, ImageId b) { return key(a) < key(b); });
+  for (auto begin = ids.begin(); begin != ids.end();) {
+    const auto end =
+        std::find_if(begin, ids.end(), [&](ImageId id) { return key(id) != key(*begin); });
+    PrepareTogether({&*begin, static_cast<size_t>(end - begin)});
+    begin = end;
+  }
+}
+
+void WorkerCore::PrepareTogether(absl::Span<const ImageId> ids) {
+  const absl::Time start = parts_.clock->Now();
+  const absl::Status status = GuardedCall("Prepare", [&] {
+    const WatchedCall call(parts_.work, index_);
+    return parts_.runner->Prepare(States(ids));
+  });
+  if (status.ok()) {
+    const absl::Duration each = (parts_.clock->Now() - start) / static_cast<int64_t>(ids.size());
+    preparing_ = (preparing_ + each) / 2;
+  } else if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
+    AfterFailure("preparation", ids, status);
+  } else {
+    PrepareTogether(ids.first(ids.size() / 2));
+    PrepareTogether(ids.subspan(ids.size() / 2));
+  }
 }
 
 bool WorkerCore::HasRoom() const {
@@ -93,11 +128,11 @@ bool WorkerCore::HasRoom() const {
          output_.finishing() < options_.worker.max_finishing_images;
 }
 
-void WorkerCore::Begin(const TakenImage& taken) {
+std::optional<ImageId> WorkerCore::Begin(const TakenImage& taken) {
   const RunningRequest& request = *taken.request;
   if (request.Ended()) {
     parts_.work->Left(index_);
-    return;
+    return std::nullopt;
   }
   taken.request->Taken();
   const absl::Time now = parts_.clock->Now();
@@ -111,7 +146,7 @@ void WorkerCore::Begin(const TakenImage& taken) {
     NoteFailure(state.status());
     parts_.work->Left(index_);
     taken.request->End(state.status());
-    return;
+    return std::nullopt;
   }
   const auto free = std::find_if(slots_.begin(), slots_.end(),
                                  [](const ActiveImage& slot) { return slot.request == nullptr; });
@@ -122,6 +157,7 @@ void WorkerCore::Begin(const TakenImage& taken) {
                 request.request().deadline, request.handle()},
                now);
   *free = ActiveImage{taken.request, taken.image_index, *std::move(state), now, absl::Time()};
+  return id;
 }
 
 void WorkerCore::StepBatch(absl::Span<const ImageId> ids) {
@@ -134,7 +170,7 @@ void WorkerCore::StepBatch(absl::Span<const ImageId> ids) {
   }
   parts_.observer->StepFailed(index_, status.code());
   if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
-    AfterFailure(ids, status);
+    AfterFailure("step", ids, status);
     return;
   }
   spdlog::warn("worker {}: out of memory in a step of {} images, trying halves", index_,
@@ -145,12 +181,16 @@ void WorkerCore::StepBatch(absl::Span<const ImageId> ids) {
   StepBatch(ids.subspan(half));
 }
 
+std::vector<ImageState*> WorkerCore::States(absl::Span<const ImageId> ids) const {
+  std::vector<ImageState*> states;
+  states.reserve(ids.size());
+  for (const ImageId id : ids) states.push_back(slots_[id].state.get());
+  return states;
+}
+
 absl::Status WorkerCore::CallRun(absl::Span<const ImageId> ids) {
-  std::vector<ImageState*> images;
-  images.reserve(ids.size());
-  for (const ImageId id : ids) images.push_back(slots_[id].state.get());
   const WatchedCall call(parts_.work, index_);
-  return GuardedCall("Run", [&] { return parts_.runner->Run(images); });
+  return GuardedCall("Run", [&] { return parts_.runner->Run(States(ids)); });
 }
 
 void WorkerCore::AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows,
@@ -179,8 +219,10 @@ void WorkerCore::Advance(ImageId id) {
   output_.Finish(Release(id));
 }
 
-void WorkerCore::AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status) {
-  spdlog::error("worker {}: a step of {} images failed: {}", index_, ids.size(), status.ToString());
+void WorkerCore::AfterFailure(const char* what, absl::Span<const ImageId> ids,
+                              const absl::Status& status) {
+  spdlog::error("worker {}: a {} of {} images failed: {}", index_, what, ids.size(),
+                status.ToString());
   NoteFailure(status);
   for (const ImageId id : ids) Release(id).request->End(status);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -20,8 +21,9 @@ namespace ilf {
 // Keeps the images of one device from the queue to their last step. All calls come from one thread,
 // which never waits for a client, for an encoder or for a decode.
 //
-// A step that fails ends the requests whose images were in that batch. When the device is out of
-// memory the batch is split in halves, down to single images, before that happens.
+// A step that fails ends the requests whose images were in that batch, and so does a preparation.
+// When the device is out of memory the batch is split in halves, down to single images, before that
+// happens.
 class WorkerCore {
  public:
   // All must outlive this and the tasks on the executor.
@@ -50,11 +52,14 @@ class WorkerCore {
   void DropEnded();
   bool TakeUp();
   bool HasRoom() const;
-  void Begin(const TakenImage& taken);
+  std::optional<ImageId> Begin(const TakenImage& taken);
+  void Prepare(std::vector<ImageId> ids);
+  void PrepareTogether(absl::Span<const ImageId> ids);
   void StepBatch(absl::Span<const ImageId> ids);
+  std::vector<ImageState*> States(absl::Span<const ImageId> ids) const;
   absl::Status CallRun(absl::Span<const ImageId> ids);
   void AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows, absl::Duration took);
-  void AfterFailure(absl::Span<const ImageId> ids, const absl::Status& status);
+  void AfterFailure(const char* what, absl::Span<const ImageId> ids, const absl::Status& status);
   void ReportMemory();
   void NoteFailure(const absl::Status& status);
   void Advance(ImageId id);
@@ -68,6 +73,7 @@ class WorkerCore {
   ImageOutput output_;
   StepBatcher batcher_;
   std::vector<ActiveImage> slots_;  // by ImageId; free where request is null
+  absl::Duration preparing_;        // an image, lately
   absl::Time next_memory_report_ = absl::InfinitePast();
 };
 

@@ -11,6 +11,15 @@ namespace {
 
 const FakeImage& AsFake(const ImageState& image) { return dynamic_cast<const FakeImage&>(image); }
 
+FakeBatch BatchOf(absl::Span<ImageState* const> images) {
+  FakeBatch batch;
+  for (const ImageState* image : images) {
+    Check(image->BatchKey() == images.front()->BatchKey(), "a batch has one key");
+    batch.push_back(AsFake(*image).name());
+  }
+  return batch;
+}
+
 }  // namespace
 
 FakeImage::FakeImage(const GenerationRequest& request, int image_index)
@@ -19,6 +28,18 @@ FakeImage::FakeImage(const GenerationRequest& request, int image_index)
       rows_(request.guidance_scale == 1.0 ? 1 : 2),
       steps_(request.steps),
       feedback_(request.acceleration == Acceleration::kFeedback) {}
+
+void FakeImage::Prepare() {
+  Check(!prepared_ && steps_done_ == 0, "an image is prepared once, before its first step");
+  prepared_ = true;
+}
+
+void FakeImage::Step() {
+  Check(prepared_ && steps_done_ < steps_, "an image is prepared and has steps left");
+  ++steps_done_;
+}
+
+FakeStepRunner::FakeStepRunner() = default;
 
 FakeStepRunner::FakeStepRunner(Hooks hooks) : hooks_(std::move(hooks)) {}
 
@@ -34,13 +55,14 @@ absl::StatusOr<std::unique_ptr<ImageState>> FakeStepRunner::Begin(const Generati
   return image;
 }
 
+absl::Status FakeStepRunner::Prepare(absl::Span<ImageState* const> images) {
+  if (hooks_.prepare) ILF_RETURN_IF_ERROR(hooks_.prepare(BatchOf(images)));
+  for (ImageState* image : images) dynamic_cast<FakeImage&>(*image).Prepare();
+  return absl::OkStatus();
+}
+
 absl::Status FakeStepRunner::Run(absl::Span<ImageState* const> images) {
-  FakeBatch batch;
-  for (const ImageState* image : images) {
-    Check(image->BatchKey() == images.front()->BatchKey(), "a batch has one key");
-    Check(image->StepsDone() < image->Steps(), "a batch holds only images with steps left");
-    batch.push_back(AsFake(*image).name());
-  }
+  FakeBatch batch = BatchOf(images);
   if (hooks_.run) ILF_RETURN_IF_ERROR(hooks_.run(batch));
   for (ImageState* image : images) dynamic_cast<FakeImage&>(*image).Step();
   absl::MutexLock lock(&mutex_);

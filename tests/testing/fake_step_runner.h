@@ -34,7 +34,8 @@ class FakeImage final : public ImageState {
 
   // "request_id/image_index"
   const std::string& name() const { return name_; }
-  void Step() { ++steps_done_; }
+  void Prepare();
+  void Step();
 
  private:
   const std::string name_;
@@ -42,6 +43,7 @@ class FakeImage final : public ImageState {
   const int rows_;
   const int steps_;
   const bool feedback_;
+  bool prepared_ = false;
   int steps_done_ = 0;
 };
 
@@ -61,12 +63,15 @@ class FakeStepRunner final : public StepRunner {
     std::function<absl::Status(const std::string& name)> take_preview;
     std::function<absl::Status()> encode_preview;
     std::function<absl::Status(const std::string& name)> finish;
+    std::function<absl::Status(const FakeBatch& batch)> prepare = nullptr;
   };
-  explicit FakeStepRunner(Hooks hooks = {});
+  FakeStepRunner();
+  explicit FakeStepRunner(Hooks hooks);
 
   void PrepareThread() override;
   absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                     int image_index) override;
+  absl::Status Prepare(absl::Span<ImageState* const> images) override;
   absl::Status Run(absl::Span<ImageState* const> images) override;
   absl::StatusOr<RgbImage> TakePreview(const ImageState& image) override;
   absl::StatusOr<EncodedImage> EncodePreview(const RgbImage& preview,
