@@ -45,6 +45,9 @@ ServerMetrics::ServerMetrics(const std::string& version)
       queue_wait_seconds_(AddHistograms("ilf_queue_wait_seconds",
                                         "Time that an image waited until a worker took it up")),
       active_images_(AddGauges("ilf_active_images", "Images that a worker has under way")),
+      preparation_seconds_(AddHistograms(
+          "ilf_preparation_seconds",
+          "Time to prepare images that were taken up together, their prompts' encoding")),
       step_seconds_(AddHistograms("ilf_step_seconds", "Time of one step of a batch")),
       batch_rows_(AddHistograms("ilf_batch_rows", "Transformer rows of one step of a batch")),
       feedback_rows_(AddCounters("ilf_feedback_rows_total",
@@ -170,6 +173,11 @@ void ServerMetrics::PreviewSkipped(const std::string& model) {
 void ServerMetrics::WorkerBusy(int worker, absl::Duration busy) {
   worker_busy_seconds_.Add({{"worker", WorkerLabel(worker)}})
       .Increment(absl::ToDoubleSeconds(busy));
+}
+
+void ServerMetrics::ImagesPrepared(int worker, const std::string& model, absl::Duration duration) {
+  preparation_seconds_.Add({{"model", model}, {"worker", WorkerLabel(worker)}}, SecondsBuckets())
+      .Observe(absl::ToDoubleSeconds(duration));
 }
 
 void ServerMetrics::MemoryUsed(const DeviceMemory& memory) {

@@ -48,6 +48,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   void PreviewSkipped(const std::string& model) override;
   void PromptRead(const std::string& model, bool cached) override;
   void WorkerBusy(int worker, absl::Duration busy) override;
+  void ImagesPrepared(int worker, const std::string& model, absl::Duration duration) override;
   void MemoryUsed(const DeviceMemory& memory) override;
 
   // StreamObserver
@@ -73,6 +74,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   prometheus::Gauge& queued_images_;
   Histograms& queue_wait_seconds_;
   Gauges& active_images_;
+  Histograms& preparation_seconds_;
   Histograms& step_seconds_;
   Histograms& batch_rows_;
   Counters& feedback_rows_;

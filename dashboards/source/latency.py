@@ -36,6 +36,12 @@ def latency() -> Json:
             "From submit to the first preview, of requests that asked for previews.",
         ),
         latency_row(
+            "Preparation",
+            "ilf_preparation_seconds",
+            MODEL,
+            "Time to encode the prompts of images that were taken up together; next to nothing for class labels.",
+        ),
+        latency_row(
             "Step",
             "ilf_step_seconds",
             MODEL,

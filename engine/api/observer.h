@@ -42,6 +42,9 @@ class Observer {
   virtual void PromptRead(const std::string& /*model*/, bool /*cached*/) {}
   // The worker spent so long on its images: taking them up, steps, taking previews.
   virtual void WorkerBusy(int /*worker*/, absl::Duration /*busy*/) {}
+  // Images that were taken up together have been prepared for their first step.
+  virtual void ImagesPrepared(int /*worker*/, const std::string& /*model*/,
+                              absl::Duration /*duration*/) {}
   // At the start, and from time to time while the device works.
   virtual void MemoryUsed(const DeviceMemory& /*memory*/) {}
 };

@@ -113,8 +113,9 @@ void WorkerCore::PrepareTogether(absl::Span<const ImageId> ids) {
     return parts_.runner->Prepare(States(ids));
   });
   if (status.ok()) {
-    const absl::Duration each = (parts_.clock->Now() - start) / static_cast<int64_t>(ids.size());
-    preparing_ = (preparing_ + each) / 2;
+    const absl::Duration took = parts_.clock->Now() - start;
+    preparing_ = (preparing_ + took / static_cast<int64_t>(ids.size())) / 2;
+    parts_.observer->ImagesPrepared(index_, slots_[ids.front()].request->request().model, took);
   } else if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
     AfterFailure("preparation", ids, status);
   } else {

@@ -49,6 +49,7 @@ TEST_F(EnginePrepareTest, ItsTimeIsNotThatOfAStep) {
   const Submitted a = Submit(TestRequest("a", 2));
   RunUntilIdle();
   for (const StepReport& step : record().steps) EXPECT_EQ(step.duration, absl::ZeroDuration());
+  EXPECT_THAT(record().preparations, ElementsAre(absl::Seconds(7)));
   EXPECT_EQ(record().busy[0], absl::Seconds(7));
   EXPECT_EQ(a.sink->EventsOf<ImageEvent>().at(0).timings.denoise, absl::Seconds(7));
 }

@@ -139,7 +139,7 @@ TEST_F(MetricsDocTest, EveryHistogramOfSecondsReachesFromTenMillisecondsToTenMin
     if (!seen.empty() && seen.back() == "+Inf") continue;
     seen.push_back(line.substr(le + 4, line.find('"', le + 4) - le - 4));
   }
-  EXPECT_EQ(bounds.size(), 5u);
+  EXPECT_EQ(bounds.size(), 6u);
   for (const auto& [name, buckets] : bounds) {
     EXPECT_THAT(buckets,
                 testing::ElementsAre("0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5",

@@ -36,6 +36,7 @@ TEST(ServerMetricsTest, ReportsEverythingUnderItsNameAndLabels) {
            "ilf_queued_images 3\n",
            "ilf_queue_wait_seconds_count{model=\"dit\"} 1\n",
            "ilf_active_images{worker=\"1\"} 4\n",
+           "ilf_preparation_seconds_count{model=\"dit\",worker=\"1\"} 1\n",
            "ilf_step_seconds_count{model=\"dit\",worker=\"1\"} 1\n",
            "ilf_batch_rows_sum{model=\"dit\",worker=\"1\"} 8\n",
            "ilf_feedback_rows_total{model=\"dit\",worker=\"1\"} 2\n",

@@ -33,6 +33,7 @@ inline void ReportEverything(ServerMetrics* metrics) {
   metrics->PreviewSkipped("dit");
   metrics->PromptRead("dit", true);
   metrics->WorkerBusy(1, absl::Seconds(2));
+  metrics->ImagesPrepared(1, "dit", absl::Milliseconds(3));
   metrics->MemoryUsed(
       {.device = "cuda:3", .used_bytes = 7'000'000'000, .limit_bytes = 8'000'000'000});
   metrics->RequestRefused("", absl::StatusCode::kNotFound);

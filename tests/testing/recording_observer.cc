@@ -66,6 +66,11 @@ void RecordingObserver::WorkerBusy(int worker, absl::Duration busy) {
   record_.busy[worker] += busy;
 }
 
+void RecordingObserver::ImagesPrepared(int, const std::string&, absl::Duration duration) {
+  absl::MutexLock lock(&mutex_);
+  record_.preparations.push_back(duration);
+}
+
 void RecordingObserver::MemoryUsed(const DeviceMemory& memory) {
   absl::MutexLock lock(&mutex_);
   record_.memory.push_back(memory);

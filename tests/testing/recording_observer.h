@@ -28,6 +28,7 @@ class RecordingObserver final : public Observer {
     int previews_encoded = 0;
     int previews_skipped = 0;
     std::map<int, absl::Duration> busy;  // by worker, the sum
+    std::vector<absl::Duration> preparations;
     std::vector<DeviceMemory> memory;
   };
 
@@ -46,6 +47,7 @@ class RecordingObserver final : public Observer {
   void PreviewEncoded(const std::string& model) override;
   void PreviewSkipped(const std::string& model) override;
   void WorkerBusy(int worker, absl::Duration busy) override;
+  void ImagesPrepared(int worker, const std::string& model, absl::Duration duration) override;
   void MemoryUsed(const DeviceMemory& memory) override;
 
  private:
