@@ -29,6 +29,7 @@ RECONSTRUCTIONS = "reconstructions"
 RECONSTRUCT_BATCH = 32
 CONTROL_SEED = 0
 LABEL_WIDTH = 420
+LOG_EVERY = 100  # pictures, where the progress is no terminal's
 RETRIEVAL_SPACES = ("grid", "pooled")  # of scripts/emoji_features.py
 CONFUSED_IN = "grid"
 FRECHET_IN = "pooled"
@@ -239,10 +240,14 @@ def paint(args):
               for guidance, folder in folders.items() for e in sampled]
     begin = time.monotonic()
 
+    terminal = sys.stderr.isatty()
+
     def report(done, total):
+        if not terminal and done % LOG_EVERY and done < total:
+            return
         rate = done / (time.monotonic() - begin)
-        print(f"\r{done} of {total} painted, {rate:.1f}/s, {(total - done) / rate:.0f} s left ", end="",
-              file=sys.stderr)
+        text = f"{done} of {total} painted, {rate:.1f}/s, {(total - done) / rate:.0f} s left"
+        print(f"\r{text} " if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     with grpc.insecure_channel(args.server) as channel:
         painter = emoji_paint.Painter(channel, args.model, args.steps, args.acceleration)
@@ -251,7 +256,7 @@ def paint(args):
         except (grpc.RpcError, emoji_paint.ProtocolError) as error:
             text = error.details() if isinstance(error, grpc.RpcError) else str(error)
             raise Refused(f"{args.server}: {text}") from None
-    print(f"\n{count} painted, {len(orders) - count} were there", file=sys.stderr)
+    print("\n" if terminal else "", f"{count} painted, {len(orders) - count} were there", sep="", file=sys.stderr)
 
 
 def chosen(args):
