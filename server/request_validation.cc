@@ -1,8 +1,8 @@
 #include "server/request_validation.h"
 
 #include <algorithm>
-#include <iterator>
 #include <cmath>
+#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -238,13 +238,15 @@ class Validator {
       Violation("acceleration", absl::StrCat("unknown value ", static_cast<int>(wanted)));
     }
     const bool required = wanted == v1::ACCELERATION_FEEDBACK;
-    const int default_steps = required && !model_.feedback_plans.empty()
-                                  ? model_.feedback_plans.front().steps
-                                  : model_.default_steps;
+    const bool any_solver = request_.solver() == v1::SOLVER_UNSPECIFIED;
+    const auto first = std::find_if(
+        model_.feedback_plans.begin(), model_.feedback_plans.end(),
+        [&](const FeedbackPlanInfo& plan) { return any_solver || plan.solver == result_.solver; });
+    const int default_steps =
+        required && first != model_.feedback_plans.end() ? first->steps : model_.default_steps;
     result_.steps = IntOr("steps", request_.steps(), model_.max_steps, default_steps);
     if (wanted == v1::ACCELERATION_OFF) return;
 
-    const bool any_solver = request_.solver() == v1::SOLVER_UNSPECIFIED;
     const FeedbackPlanInfo* plan = FindFeedbackPlan(
         model_, result_.steps, any_solver ? std::nullopt : std::optional(result_.solver),
         result_.guidance_scale);

@@ -37,6 +37,7 @@ class Engine {
   virtual const std::vector<ModelInfo>& Models() const = 0;
 
   // Takes the request or refuses it whole, without waiting for a worker:
+  //   INVALID_ARGUMENT    more images than the queue ever has room for
   //   RESOURCE_EXHAUSTED  the queue has no room for all its images; see RetryDelay()
   //   DEADLINE_EXCEEDED   it cannot finish before its deadline
   //   UNAVAILABLE         the engine is draining

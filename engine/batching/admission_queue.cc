@@ -26,6 +26,11 @@ std::string Format(absl::Duration duration) {
 absl::StatusOr<QueuePosition> AdmissionQueue::Add(const WaitingRequest& request,
                                                   const PoolLoad& load, absl::Time now) {
   Check(request.images >= 1, "a request asks for at least one image");
+  if (request.images > options_.max_images) {
+    return absl::InvalidArgumentError(absl::StrCat("image_count is ", request.images,
+                                                   ", the queue of this server holds ",
+                                                   options_.max_images, " images"));
+  }
   if (request.images > options_.max_images - images_) {
     return absl::ResourceExhaustedError(absl::StrCat("the queue holds ", images_, " of ",
                                                      options_.max_images, " images, no room for ",

@@ -50,8 +50,8 @@ class AdmissionQueue {
  public:
   explicit AdmissionQueue(const AdmissionOptions& options) : options_(options) {}
 
-  // RESOURCE_EXHAUSTED: no room for all images. DEADLINE_EXCEEDED: the last image cannot be done in
-  // time.
+  // INVALID_ARGUMENT: more images than max_images. RESOURCE_EXHAUSTED: no room for all images.
+  // DEADLINE_EXCEEDED: the last image cannot be done in time.
   absl::StatusOr<QueuePosition> Add(const WaitingRequest& request, const PoolLoad& load,
                                     absl::Time now);
 

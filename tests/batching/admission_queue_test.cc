@@ -87,6 +87,12 @@ TEST_F(AdmissionQueueTest, ATakenImageMakesRoom) {
   EXPECT_FALSE(Add({.handle = 3}).ok());
 }
 
+TEST_F(AdmissionQueueTest, WhatNeverFitsIsNotAskedToComeBack) {
+  const absl::Status status = Add({.handle = 1, .images = 9}).status();
+  EXPECT_EQ(status, absl::InvalidArgumentError(
+                        "image_count is 9, the queue of this server holds 8 images"));
+}
+
 TEST_F(AdmissionQueueTest, ImagesOfARequestComeInOrderWithTheirWait) {
   ASSERT_TRUE(Add({.handle = 1, .images = 2}).ok());
   clock_.Advance(absl::Seconds(3));

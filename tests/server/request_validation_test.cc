@@ -353,6 +353,16 @@ TEST(FeedbackPlanTest, FeedbackWithoutStepsTakesTheFirstPlan) {
   EXPECT_EQ(request.acceleration, Acceleration::kFeedback);
 }
 
+TEST(FeedbackPlanTest, FeedbackWithoutStepsTakesTheFirstPlanOfTheSolverThatIsNamed) {
+  v1::GenerateRequest request = PromptRequest();
+  request.set_acceleration(v1::ACCELERATION_FEEDBACK);
+  request.set_solver(v1::SOLVER_DPM_SOLVER_PP_2M);
+  const auto result = Validate(request, TextModel());
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_EQ(result->steps, 7);
+  EXPECT_EQ(result->solver, Solver::kDpmSolverPp2m);
+}
+
 TEST(FeedbackPlanTest, FeedbackIsHonouredAtAnyGuidance) {
   EXPECT_EQ(Resolved(10, 1.0, v1::ACCELERATION_FEEDBACK).acceleration, Acceleration::kFeedback);
 }
