@@ -106,8 +106,7 @@ void AddDeviceFlags(CLI::App* app, ServerConfig* config) {
   app->add_option_function<int>(
          "--threads_per_worker", [config](int value) { config->set_threads_per_worker(value); },
          "Math threads of each CPU worker; 0 shares the cores out evenly, those of the container's "
-         "limit where there is one "
-         "(default 0)")
+         "limit where there is one (default 0)")
       ->type_name("N");
   app->add_option_function<std::string>(
          "--dtype", [config](const std::string& value) { config->set_dtype(value); },

@@ -31,6 +31,7 @@ class Observer {
   virtual void QueueWait(const std::string& model, absl::Duration wait) = 0;  // per image taken up
   virtual void ActiveImages(int worker, int images) = 0;                      // after each change
   virtual void StepDone(const StepReport& report) = 0;
+  // A step, or the preparation for the first one.
   virtual void StepFailed(int worker, absl::StatusCode code) = 0;
   virtual void FirstPreview(const std::string& model, absl::Duration since_submit) = 0;
   virtual void ImageDone(const std::string& model, int64_t block_evaluations,

@@ -8,9 +8,11 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 
 namespace ilf {
@@ -58,6 +60,7 @@ std::vector<std::string> GroupFolders(const std::string& root, const std::string
       continue;
     }
     absl::string_view path = fields[2];
+    if (!absl::StartsWith(path, "/")) continue;
     for (; path.size() > 1; path = path.substr(0, path.rfind('/'))) {
       folders.push_back(absl::StrCat(mount, path));
     }

@@ -5,8 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "absl/strings/string_view.h"
-
 namespace ilf {
 
 struct HostLimits {

@@ -116,12 +116,15 @@ void WorkerCore::PrepareTogether(absl::Span<const ImageId> ids) {
     const absl::Duration took = parts_.clock->Now() - start;
     preparing_ = (preparing_ + took / static_cast<int64_t>(ids.size())) / 2;
     parts_.observer->ImagesPrepared(index_, slots_[ids.front()].request->request().model, took);
-  } else if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
-    AfterFailure("preparation", ids, status);
-  } else {
-    PrepareTogether(ids.first(ids.size() / 2));
-    PrepareTogether(ids.subspan(ids.size() / 2));
+    return;
   }
+  parts_.observer->StepFailed(index_, status.code());
+  if (!absl::IsResourceExhausted(status) || ids.size() == 1) {
+    AfterFailure("preparation", ids, status);
+    return;
+  }
+  PrepareTogether(ids.first(ids.size() / 2));
+  PrepareTogether(ids.subspan(ids.size() / 2));
 }
 
 bool WorkerCore::HasRoom() const {

@@ -102,7 +102,7 @@ TEST_F(HostLimitsTest, NoQuotaOfVersionOneIsNoLimit) {
 
 TEST_F(HostLimitsTest, BrokenFilesAreNoLimit) {
   Write("/proc/meminfo", "MemTotal:\n");
-  Write("/proc/self/cgroup", "0\n:::\n0::\n");
+  Write("/proc/self/cgroup", "0\n:::\n0::\n0::none\n");
   Write("/proc/self/statm", "17");
   Write("/sys/fs/cgroup/cpu.max", "100000\n");
   Write("/sys/fs/cgroup/memory.max", "-5 99999999999999999999\n");

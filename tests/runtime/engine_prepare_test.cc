@@ -67,6 +67,7 @@ TEST_F(EnginePrepareTest, AFailureEndsTheImagesPreparedTogetherAndNoOthers) {
   EXPECT_EQ(a.sink->status(), absl::InternalError("bad prompt"));
   EXPECT_EQ(with_a.sink->status(), absl::InternalError("bad prompt"));
   EXPECT_TRUE(apart.sink->status().ok());
+  EXPECT_THAT(record().failed_steps, ElementsAre(absl::StatusCode::kInternal));
   EXPECT_EQ(record().active_images[0], 0);
 }
 
