@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Turns Debian's Noto colour emoji and Unicode's English names of them into captioned image folders.
 
-    scripts/make_emoji.py OUTPUT [--side 64] [--holdout 0.05] [--vocabulary 1500]
+    scripts/make_emoji.py OUTPUT [--side 64] [--holdout 0.05] [--repeats 1] [--vocabulary 1500]
 
 writes OUTPUT/train and OUTPUT/held_out (Hugging Face "imagefolder" layout): square PNGs on white, and
 metadata.jsonl with, for each picture, its "text" (the ways to caption it: the name, the name with its
-keywords, the keywords with the name), "name", "emoji" and "group". Sequences that the font draws with
-the same pixels are one picture.
+keywords, the keywords with the name), "name", "emoji" and "group"; and with --repeats N > 1, for pictures
+that share their parts with no others (no skin tone or gender, no family like "flag: "), "repeats": N, so
+that a pass of ilf-train shows them N times. Sequences that the font draws with the same pixels are one
+picture.
 
 OUTPUT/tokenizer gets a SentencePiece vocabulary (unigram, T5's special tokens) trained on the captions of
 the training set, lower-cased as PixArt's prompts are.
@@ -140,6 +142,10 @@ def collect(font, side):
     return list(by_pixels.values())
 
 
+def shares_its_parts(entry):
+    return bool(entry["group"]) or ": " in entry["name"]
+
+
 def write(folder, entries):
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "metadata.jsonl", "w") as metadata:
@@ -169,11 +175,16 @@ def main():
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("--side", type=int, default=64, help="pixels of a picture's side")
     parser.add_argument("--holdout", type=float, default=0.05, help="share of the combinations held out")
+    parser.add_argument("--repeats", type=int, default=1,
+                        help="how often a pass shows a picture that shares its parts with no others")
     parser.add_argument("--vocabulary", type=int, default=1500, help="pieces of the tokenizer")
     arguments = parser.parse_args()
     entries = collect(EmojiFont(FONT), arguments.side)
     held_out = [e for e in entries if is_held_out(e["name"], arguments.holdout)]
     trained = [e for e in entries if not is_held_out(e["name"], arguments.holdout)]
+    for entry in trained:
+        if arguments.repeats > 1 and not shares_its_parts(entry):
+            entry["repeats"] = arguments.repeats
     write(arguments.output / "train", trained)
     write(arguments.output / "held_out", held_out)
     write_tokenizer(arguments.output / "tokenizer", trained, arguments.vocabulary)

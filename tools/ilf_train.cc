@@ -77,6 +77,11 @@ CLI::Option* AddCommonFlags(CLI::App& app, CommonFlags& flags) {
       ->capture_default_str();
   app.add_option("--seed", flags.loop.seed, "Seed of weights, order and noise")
       ->capture_default_str();
+  app.add_option("--workers", flags.loop.workers,
+                 "Threads that each take a share of a step's pictures, on the CPU; --threads are "
+                 "shared out among them")
+      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
+      ->capture_default_str();
   app.add_flag("--resume,!--no_resume", flags.loop.resume,
                "Go on from the checkpoint there is (default: on)");
   app.add_option("--device", flags.device, "cpu or cuda:N")->capture_default_str();
@@ -117,6 +122,10 @@ void AddVaeFlags(CLI::App& app, ilf::VaeTrainingOptions& options) {
 }
 
 void AddBaseFlags(CLI::App& app, ilf::BaseTrainingOptions& options) {
+  app.add_option("--initial_model", options.initial_model,
+                 "Model directory to start from, in place of random weights: one of the same sizes "
+                 "(and tokenizer)")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--image_size", options.image_size, "Side of the pictures in pixels")
       ->capture_default_str();
   app.add_option("--layers", options.config.num_layers, "Transformer blocks")
@@ -218,6 +227,11 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
                                                    {"backbone", ilf::InitialBlock::kBackbone}},
           CLI::ignore_case))
       ->option_text("{identity,backbone}=identity");
+  app.add_option("--initial_model", options.initial_model,
+                 "Model directory whose module the run starts from, scales and all, in place of "
+                 "--initial: one for other plans or an earlier state of the backbone")
+      ->check(CLI::ExistingDirectory)
+      ->excludes("--initial");
   app.add_option("--scale_gain", options.scale_gain, "How many times faster the scales learn")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();

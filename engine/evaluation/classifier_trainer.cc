@@ -82,9 +82,9 @@ absl::Status TrainClassifier(const ClassifierTrainingOptions& options,
 
   TrainingTask task;
   task.name = "classifier";
-  task.loss = [&](int64_t step, const at::Generator& random) -> absl::StatusOr<at::Tensor> {
+  task.loss = [&](int64_t share, const at::Generator& random) -> absl::StatusOr<at::Tensor> {
     const std::vector<int64_t> indices =
-        BatchIndices(folder.size(), loop.batch_size, step, loop.seed);
+        BatchIndices(folder.pass(), loop.share_size(), share, loop.seed);
     ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, folder.Images(indices));
     const at::Tensor labels = folder.Labels().index_select(0, at::tensor(indices)).to(loop.device);
     const at::Tensor augmented = Augment(pictures, options.largest_shift, random).to(loop.device);

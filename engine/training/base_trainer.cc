@@ -89,7 +89,12 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
   TrainingOptions loop = options.loop;
   loop.output = output + "/training/base";
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(loop.seed);
-  ParameterSet parameters(InitialTransformer(config, generator), loop.device);
+  NamedTensors initial = InitialTransformer(config, generator);
+  if (!options.initial_model.empty()) {
+    ILF_RETURN_IF_ERROR(TakeWeights(options.initial_model + "/transformer",
+                                    "diffusion_pytorch_model", initial));
+  }
+  ParameterSet parameters(initial, loop.device);
   ILF_ASSIGN_OR_RETURN(const Transformer model, MakeModel(config, parameters.weights(), execution));
   absl::FPrintF(stderr, "base: %d parameters, %d tokens, %d pictures, %d classes\n",
                 parameters.size(), config.tokens(), data.labels.size(0), config.num_classes);
@@ -97,10 +102,10 @@ absl::Status TrainBase(const BaseTrainingOptions& options, const std::atomic<boo
 
   TrainingTask task;
   task.name = "base";
-  task.loss = [&](int64_t step, const at::Generator& random) -> absl::StatusOr<at::Tensor> {
+  task.loss = [&](int64_t share, const at::Generator& random) -> absl::StatusOr<at::Tensor> {
     const at::Tensor index =
-        at::tensor(BatchIndices(data.labels.size(0), loop.batch_size, step, loop.seed));
-    const at::Tensor dropped = at::rand({loop.batch_size}, random) < options.label_dropout;
+        at::tensor(BatchIndices(data.pass, loop.share_size(), share, loop.seed));
+    const at::Tensor dropped = at::rand({loop.share_size()}, random) < options.label_dropout;
     const at::Tensor classes =
         at::where(dropped, config.num_classes, data.labels.index_select(0, index));
     return NoiseLoss(model, levels, data.latents.index_select(0, index).to(loop.device),

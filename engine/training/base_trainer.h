@@ -14,6 +14,9 @@ namespace ilf {
 
 struct BaseTrainingOptions {
   std::string data;  // image folder
+  // Model directory whose weights the run starts from, in place of random ones: of the same config
+  // (and vocabulary). Empty for none.
+  std::string initial_model;
   int64_t image_size = 32;
   // in_channels, out_channels, sample_size and num_classes follow from autoencoder and data.
   TransformerConfig config;

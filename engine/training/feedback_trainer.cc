@@ -141,6 +141,12 @@ absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& optio
                                             const TransformerConfig& backbone) {
   NamedTensors weights = InitialFeedback(
       config, backbone, at::make_generator<at::CPUGeneratorImpl>(options.loop.seed));
+  if (!options.initial_model.empty()) {
+    ILF_RETURN_IF_ERROR(
+        TakeWeights(options.initial_model + "/feedback", "diffusion_pytorch_model", weights));
+    weights["scales"] = weights["scales"].to(at::kFloat) / options.scale_gain;
+    return weights;
+  }
   if (options.initial == InitialBlock::kIdentity) return weights;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
   ILF_ASSIGN_OR_RETURN(StateDict stored, StateDict::Load(directory.TransformerWeights()));
@@ -187,7 +193,7 @@ class FeedbackTraining {
 
  private:
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
-  absl::StatusOr<at::Tensor> Loss(int64_t step, const at::Generator& random) const;
+  absl::StatusOr<at::Tensor> Loss(int64_t share, const at::Generator& random) const;
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
   at::Tensor Coefficients(const NamedTensors& weights, size_t plan) const;
@@ -265,15 +271,16 @@ absl::Status FeedbackTraining::Prepare() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t step, const at::Generator& random) const {
+absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t share,
+                                                  const at::Generator& random) const {
   ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
   const Denoiser student = {&backbone_.transformer, &module};
   const int64_t count = static_cast<int64_t>(plans_.size());
-  const size_t plan = static_cast<size_t>(step % count);  // plans take turns
+  const size_t plan = static_cast<size_t>(share % count);  // plans take turns
   const bool pictures = options_.states == FeedbackStates::kImages;
   const int64_t size = pictures ? data_.latents.size(0) : training_[plan].images();
   const std::vector<int64_t> indices =
-      BatchIndices(size, options_.loop.batch_size, step / count, options_.loop.seed);
+      BatchIndices(size, options_.loop.share_size(), share / count, options_.loop.seed);
   if (!pictures) {
     return LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
                          training_[plan].Select(indices), options_.loss,
@@ -364,7 +371,7 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
                 parameters_.size(), config_.inner.begin, config_.inner.end - 1, plans_.size());
   TrainingTask task;
   task.name = "feedback";
-  task.loss = [this](int64_t step, const at::Generator& random) { return Loss(step, random); };
+  task.loss = [this](int64_t share, const at::Generator& random) { return Loss(share, random); };
   task.write = [this](int64_t step, const NamedTensors& averaged) {
     return Validate(step, averaged);
   };

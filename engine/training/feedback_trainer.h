@@ -18,7 +18,7 @@ enum class FeedbackStates {
   kImages,   // noised pictures of a data set
 };
 
-// What the module's block is before it learns. Its scales are zero in any case.
+// What the module's block is before it learns; its scales are zero.
 enum class InitialBlock {
   kIdentity,  // random weights behind gates of zero (adaLN-Zero); the paper trains from scratch
   kBackbone,  // a copy of the last inner block
@@ -35,6 +35,10 @@ struct FeedbackTrainingOptions {
   TeacherOptions teacher;
 
   InitialBlock initial = InitialBlock::kIdentity;
+  // Model directory whose module (of the same config) the run starts from, scales and all, in place
+  // of `initial`: one trained for other plans, or for an earlier state of the backbone. Empty for
+  // none.
+  std::string initial_model;
 
   // Noises of the references.
   int64_t train_images = 4096;

@@ -24,6 +24,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr int64_t kMostRepeats = 1000;
+
 absl::Status Wrong(const std::string& file, int64_t line, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(file, ":", line, ": ", what));
 }
@@ -45,6 +47,7 @@ struct Entry {
   std::string file;
   json label;
   std::vector<std::string> captions;
+  int64_t repeats = 1;
 };
 
 // "text": absent, a string, or a list of strings that is not empty.
@@ -78,7 +81,13 @@ absl::StatusOr<std::vector<Entry>> ReadMetadata(const std::string& file) {
     }
     std::optional<std::vector<std::string>> captions = ReadCaptions(object);
     if (!captions) return Wrong(file, line, "\"text\" must be a string or a list of strings");
-    entries.push_back({object["file_name"].get<std::string>(), label, *std::move(captions)});
+    const json repeats = object.value("repeats", json(1));
+    if (!repeats.is_number_integer() || repeats < 1 || repeats > kMostRepeats) {
+      return Wrong(file, line, absl::StrCat("\"repeats\" must be an integer from 1 to ",
+                                            kMostRepeats));
+    }
+    entries.push_back({object["file_name"].get<std::string>(), label, *std::move(captions),
+                       repeats.get<int64_t>()});
   }
   if (entries.empty()) return absl::InvalidArgumentError(absl::StrCat(file, ": has no entries"));
   return entries;
@@ -125,6 +134,7 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const std::string& path, int side)
       return absl::InvalidArgumentError(absl::StrCat(metadata, ": label ", entry.label.dump(),
                                                      " of ", entry.file, " is unknown"));
     }
+    folder.pass_.insert(folder.pass_.end(), entry.repeats, folder.size());
     folder.files_.push_back(entry.file);
     folder.labels_.push_back(label);
     folder.captions_.push_back(entry.captions);
@@ -162,6 +172,14 @@ std::vector<int64_t> BatchIndices(int64_t size, int64_t count, int64_t step, uin
     }
     indices.push_back(order[position % size]);
   }
+  return indices;
+}
+
+std::vector<int64_t> BatchIndices(const std::vector<int64_t>& pass, int64_t count, int64_t step,
+                                  uint64_t seed) {
+  std::vector<int64_t> indices =
+      BatchIndices(static_cast<int64_t>(pass.size()), count, step, seed);
+  for (int64_t& index : indices) index = pass[index];
   return indices;
 }
 

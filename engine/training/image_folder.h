@@ -1,8 +1,9 @@
 // A labelled picture collection in the Hugging Face "imagefolder" layout: pictures beside a
 // metadata.jsonl whose lines are {"file_name": "00001.png", "label": 3}; "label" may also be a
 // class name. Captioned pictures have "text" instead, a string or a list of strings, each of which
-// describes the whole picture. An optional file labels.json next to it, a list of strings, gives
-// the class names by index.
+// describes the whole picture. "repeats" (an integer from 1 to 1000; default 1) is how often one
+// pass over the folder shows the picture. An optional file labels.json next to it, a list of
+// strings, gives the class names by index.
 #pragma once
 
 #include <cstdint>
@@ -33,6 +34,9 @@ class ImageFolder {
   // By picture the texts that describe it; empty lists where there are none.
   const std::vector<std::vector<std::string>>& captions() const { return captions_; }
 
+  // What one pass over the folder shows: every index, as often as its picture repeats.
+  const std::vector<int64_t>& pass() const { return pass_; }
+
   // The pictures `indices`, [n, 3, side, side] float32 in [-1, 1].
   absl::StatusOr<at::Tensor> Images(const std::vector<int64_t>& indices) const;
 
@@ -42,6 +46,7 @@ class ImageFolder {
   std::vector<std::string> files_;
   std::vector<int64_t> labels_;
   std::vector<std::vector<std::string>> captions_;
+  std::vector<int64_t> pass_;
   std::vector<std::string> label_names_;
 };
 
@@ -49,5 +54,9 @@ class ImageFolder {
 // item once, in an order that depends on `seed` and the epoch alone, so that a resumed run goes on
 // where it stopped.
 std::vector<int64_t> BatchIndices(int64_t size, int64_t count, int64_t step, uint64_t seed);
+
+// The same of an ImageFolder's pass.
+std::vector<int64_t> BatchIndices(const std::vector<int64_t>& pass, int64_t count, int64_t step,
+                                  uint64_t seed);
 
 }  // namespace ilf

@@ -7,6 +7,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/state_dict.h"
 
 namespace ilf {
 namespace {
@@ -205,6 +207,18 @@ NamedTensors InitialFeedback(const FeedbackConfig& config, const TransformerConf
   Block("block", backbone, init);
   init.Zero("scales", {config.inner.end - config.inner.begin});
   return init.Take();
+}
+
+absl::Status TakeWeights(const std::string& folder, const std::string& name,
+                         NamedTensors& initial) {
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::LoadFolder(folder, name));
+  for (auto& [key, tensor] : initial) {
+    ILF_ASSIGN_OR_RETURN(tensor, weights.Take(key, tensor.sizes()));
+  }
+  for (const std::string& key : weights.Names()) {
+    if (absl::StrContains(key, ".norm1.emb.")) weights.Ignore(key);
+  }
+  return weights.CheckAllConsumed();
 }
 
 NamedTensors WithEmbedderCopies(const NamedTensors& weights, const TransformerConfig& config) {

@@ -1,8 +1,11 @@
-// Random weights that training starts from, under diffusers' names.
+// Weights that training starts from, under diffusers' names.
 #pragma once
+
+#include <string>
 
 #include <ATen/core/Generator.h>
 
+#include "absl/status/status.h"
 #include "engine/model/autoencoder_config.h"
 #include "engine/model/feedback_module.h"
 #include "engine/model/t5_config.h"
@@ -27,6 +30,11 @@ NamedTensors InitialT5(const T5Config& config, at::Generator generator);
 // A block that passes its input on (adaLN-Zero) and scales of zero: feedback that changes nothing.
 NamedTensors InitialFeedback(const FeedbackConfig& config, const TransformerConfig& backbone,
                              at::Generator generator);
+
+// Replaces every tensor of `initial` by that of `folder`/`name`.safetensors (or its shards), whose
+// names and shapes must be the same; a DiT's copies of its embedder are passed over. Errors name
+// the tensor, as StateDict's do.
+absl::Status TakeWeights(const std::string& folder, const std::string& name, NamedTensors& initial);
 
 // Adds a DiT's embedder of block 0 under the names of all other blocks, as diffusers' layout wants
 // it (same tensors).

@@ -82,6 +82,7 @@ absl::StatusOr<LatentData> LoadLatents(const std::string& data, int64_t image_si
                                    model + "/training/latents.safetensors", AutoencoderKey(model)));
   result.labels = folder.Labels();
   result.label_names = folder.label_names();
+  result.pass = folder.pass();
   return result;
 }
 

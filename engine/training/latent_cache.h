@@ -20,6 +20,7 @@ struct LatentData {
   at::Tensor latents;  // [n, channels, side, side] float32 on the CPU, scaled
   at::Tensor labels;   // [n] int64
   std::vector<std::string> label_names;
+  std::vector<int64_t> pass;  // as ImageFolder's
 };
 
 // The image folder `data` as latents of `model`'s autoencoder, cached in

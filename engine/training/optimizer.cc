@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <memory>
 #include <utility>
+#include <vector>
 
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 namespace ilf {
@@ -57,17 +60,25 @@ void Optimizer::Step(double learning_rate) {
 void Optimizer::StepMatrices(const at::Tensor& before, double learning_rate) {
   const auto& moments =
       static_cast<const torch::optim::AdamWParamState&>(*adamw_.state().at(Key()));
+  std::vector<at::Tensor> matrices;
   for (const auto& [name, weight] : parameters_.weights()) {
-    if (!IsMatrix(weight)) continue;
-    const auto view = [&weight = weight](const at::Tensor& flat) {
-      return flat.narrow(0, weight.storage_offset(), weight.numel()).view(weight.sizes());
-    };
-    const double size =
-        kAdamLikeSize * std::sqrt(static_cast<double>(std::max(weight.size(0), weight.size(1))));
-    view(parameters_.flat_weights())
-        .copy_(view(before) -
-               learning_rate * size * Orthogonalised(view(moments.exp_avg()), bf16_));
+    if (IsMatrix(weight)) matrices.push_back(weight);
   }
+  // Matrices as small as these leave cores idle one by one.
+  at::parallel_for(0, std::ssize(matrices), 1, [&](int64_t begin, int64_t end) {
+    at::NoGradGuard no_grad;  // each thread has its own
+    for (int64_t i = begin; i < end; ++i) {
+      const at::Tensor& weight = matrices[i];
+      const auto view = [&](const at::Tensor& flat) {
+        return flat.narrow(0, weight.storage_offset(), weight.numel()).view(weight.sizes());
+      };
+      const double size =
+          kAdamLikeSize * std::sqrt(static_cast<double>(std::max(weight.size(0), weight.size(1))));
+      view(parameters_.flat_weights())
+          .copy_(view(before) -
+                 learning_rate * size * Orthogonalised(view(moments.exp_avg()), bf16_));
+    }
+  });
 }
 
 TrainingState Optimizer::Save(int64_t step) {

@@ -79,8 +79,9 @@ class TextBaseTraining {
  private:
   absl::Status ReadCaptions(const ImageFolder& folder);
   absl::StatusOr<at::Tensor> Tokens(const std::string& caption) const;
+  absl::StatusOr<NamedTensors> InitialWeights() const;
   absl::StatusOr<TextModel> MakeModel(const NamedTensors& weights) const;
-  at::Tensor Loss(const TextModel& model, int64_t step, const at::Generator& random) const;
+  at::Tensor Loss(const TextModel& model, int64_t share, const at::Generator& random) const;
   absl::Status WriteSamples(const TextModel& model, const std::string& file) const;
   absl::Status Write(int64_t step, const NamedTensors& averaged) const;
 
@@ -94,6 +95,7 @@ class TextBaseTraining {
   TransformerConfig config_;
   T5Config text_config_;
   at::Tensor latents_;                             // [pictures, channels, h, w]
+  std::vector<int64_t> pass_;                      // as ImageFolder's
   std::vector<std::vector<at::Tensor>> captions_;  // by picture, ids of each
   std::vector<std::string> names_;                 // by picture, its first caption
   at::Tensor null_caption_;                        // ids of the empty prompt
@@ -132,6 +134,7 @@ absl::Status TextBaseTraining::Prepare() {
   ILF_ASSIGN_OR_RETURN(const LatentData data, LoadLatents(base().data, base().image_size, output,
                                                           *autoencoder_, device()));
   latents_ = data.latents;
+  pass_ = data.pass;
   text_config_ = options_.text_encoder;
   text_config_.vocab_size = tokenizer_->vocab_size();
   config_ = base().config;
@@ -162,6 +165,20 @@ absl::Status TextBaseTraining::Prepare() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<NamedTensors> TextBaseTraining::InitialWeights() const {
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(base().loop.seed);
+  NamedTensors transformer = InitialTransformer(config_, generator);
+  NamedTensors text_encoder = InitialT5(text_config_, generator);
+  if (const std::string& model = base().initial_model; !model.empty()) {
+    ILF_RETURN_IF_ERROR(
+        TakeWeights(model + "/transformer", "diffusion_pytorch_model", transformer));
+    ILF_RETURN_IF_ERROR(TakeWeights(model + "/text_encoder", "model", text_encoder));
+  }
+  NamedTensors initial = WithPrefix(transformer, kTransformerPrefix);
+  initial.merge(WithPrefix(text_encoder, kTextEncoderPrefix));
+  return initial;
+}
+
 absl::StatusOr<TextModel> TextBaseTraining::MakeModel(const NamedTensors& weights) const {
   const Execution execution = {.device = device(), .trainable = true};
   StateDict transformer_weights(Part(weights, kTransformerPrefix), "transformer weights");
@@ -173,11 +190,11 @@ absl::StatusOr<TextModel> TextBaseTraining::MakeModel(const NamedTensors& weight
   return TextModel{std::move(transformer), std::move(text_encoder)};
 }
 
-at::Tensor TextBaseTraining::Loss(const TextModel& model, int64_t step,
+at::Tensor TextBaseTraining::Loss(const TextModel& model, int64_t share,
                                   const at::Generator& random) const {
-  const int64_t count = base().loop.batch_size;
+  const int64_t count = base().loop.share_size();
   const std::vector<int64_t> indices =
-      BatchIndices(latents_.size(0), count, step, base().loop.seed);
+      BatchIndices(pass_, count, share, base().loop.seed);
   const at::Tensor dropped = at::rand({count}, random) < base().label_dropout;
   const at::Tensor choices = at::rand({count}, random, at::kDouble);
   std::vector<at::Tensor> ids;
@@ -247,16 +264,16 @@ absl::Status TextBaseTraining::Write(int64_t step, const NamedTensors& averaged)
 absl::Status TextBaseTraining::Run(const std::atomic<bool>& stop) {
   TrainingOptions loop = base().loop;
   loop.output += "/training/base";
-  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(loop.seed);
-  NamedTensors initial = WithPrefix(InitialTransformer(config_, generator), kTransformerPrefix);
-  initial.merge(WithPrefix(InitialT5(text_config_, generator), kTextEncoderPrefix));
+  ILF_ASSIGN_OR_RETURN(const NamedTensors initial, InitialWeights());
   ParameterSet parameters(initial, loop.device);
   ILF_ASSIGN_OR_RETURN(const TextModel model, MakeModel(parameters.weights()));
   absl::FPrintF(stderr, "base: %d parameters, %d tokens, %d pictures, a vocabulary of %d\n",
                 parameters.size(), config_.tokens(), latents_.size(0), text_config_.vocab_size);
   TrainingTask task;
   task.name = "base";
-  task.loss = [&](int64_t step, const at::Generator& random) { return Loss(model, step, random); };
+  task.loss = [&](int64_t share, const at::Generator& random) {
+    return Loss(model, share, random);
+  };
   task.write = [&](int64_t step, const NamedTensors& averaged) { return Write(step, averaged); };
   return RunTraining(task, loop, parameters, stop);
 }

@@ -19,7 +19,7 @@ struct TextBaseTrainingOptions {
   T5Config text_encoder;  // vocab_size follows from the tokenizer
 };
 
-// As TrainBase; the text encoder learns along, from nothing. A sample learns one of its picture's
+// As TrainBase; the text encoder learns along. A sample learns one of its picture's
 // captions, chosen at random each time. Writes `loop.output`/transformer, text_encoder, tokenizer,
 // scheduler and model_index.json of a PixArtSigmaPipeline. Sample sheets show 16 pictures of the
 // folder, each beside samples of its first caption.

@@ -4,10 +4,13 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <memory>
 #include <numbers>
 #include <utility>
+#include <vector>
 
+#include <ATen/Parallel.h>
 #include <ATen/autocast_mode.h>
 
 #include "absl/strings/str_cat.h"
@@ -43,8 +46,8 @@ class AutocastScope {
   const c10::DeviceType device_;
 };
 
-at::Generator GeneratorOf(uint64_t seed, int64_t step) {
-  return at::make_generator<at::CPUGeneratorImpl>(seed * 1000003 + static_cast<uint64_t>(step));
+at::Generator GeneratorOf(uint64_t seed, int64_t share) {
+  return at::make_generator<at::CPUGeneratorImpl>(seed * 1000003 + static_cast<uint64_t>(share));
 }
 
 void ClipGradients(at::Tensor& gradients, double limit) {
@@ -52,16 +55,56 @@ void ClipGradients(at::Tensor& gradients, double limit) {
   if (norm > limit) gradients.mul_(limit / norm);
 }
 
-absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions& options,
-                                int64_t step, ParameterSet& parameters, Optimizer& optimizer) {
-  parameters.ZeroGradients();
+absl::Status CheckShares(const TrainingOptions& options) {
+  if (options.workers < 1 || options.batch_size % options.workers != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("batch_size ", options.batch_size,
+                                                   " is not a multiple of workers ",
+                                                   options.workers));
+  }
+  if (options.workers > 1 && !options.device.is_cpu()) {
+    return absl::InvalidArgumentError("workers must be 1 on a GPU");
+  }
+  return absl::OkStatus();
+}
+
+// The loss of a share; adds its part of the step's gradients.
+absl::StatusOr<double> LearnShare(const TrainingTask& task, const TrainingOptions& options,
+                                  int64_t share) {
   at::Tensor loss;
   {
     AutocastScope autocast(options.bf16, options.device.type());
-    ILF_ASSIGN_OR_RETURN(loss, task.loss(step, GeneratorOf(options.seed, step)));
+    ILF_ASSIGN_OR_RETURN(loss, task.loss(share, GeneratorOf(options.seed, share)));
   }
-  loss.backward();
-  const double value = loss.item<double>();
+  loss.div(options.workers).backward();
+  return loss.item<double>();
+}
+
+// The shares of a step at the same time, each by a thread of its own; their mean loss. Gradients
+// add up under autograd's own lock.
+absl::StatusOr<double> LearnShares(const TrainingTask& task, const TrainingOptions& options,
+                                   int64_t step) {
+  if (options.workers == 1) return LearnShare(task, options, step);
+  const int threads = std::max<int>(1, at::get_num_threads() / static_cast<int>(options.workers));
+  std::vector<std::future<absl::StatusOr<double>>> losses;
+  for (int64_t worker = 0; worker < options.workers; ++worker) {
+    losses.push_back(std::async(std::launch::async, [&, worker] {
+      at::set_num_threads(threads);
+      return LearnShare(task, options, step * options.workers + worker);
+    }));
+  }
+  for (const auto& loss : losses) loss.wait();
+  double sum = 0.0;
+  for (auto& loss : losses) {
+    ILF_ASSIGN_OR_RETURN(const double share, loss.get());
+    sum += share;
+  }
+  return sum / static_cast<double>(options.workers);
+}
+
+absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions& options,
+                                int64_t step, ParameterSet& parameters, Optimizer& optimizer) {
+  parameters.ZeroGradients();
+  ILF_ASSIGN_OR_RETURN(const double value, LearnShares(task, options, step));
   if (!std::isfinite(value)) {
     return absl::InternalError(absl::StrCat("loss is not finite at step ", step));
   }
@@ -93,6 +136,7 @@ double LearningRate(const TrainingOptions& options, int64_t step) {
 
 absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
                          ParameterSet& parameters, const std::atomic<bool>& stop) {
+  ILF_RETURN_IF_ERROR(CheckShares(options));
   std::error_code error;
   std::filesystem::create_directories(options.output, error);
   if (error) return absl::InvalidArgumentError(options.output + ": " + error.message());

@@ -21,6 +21,9 @@ struct TrainingOptions {
   std::string output;  // folder for checkpoints, loss log and sample sheets; made when missing
   int64_t steps = 10000;
   int64_t batch_size = 128;
+  // Threads that each take an equal share of a step's pictures, and of LibTorch's threads: small
+  // models keep cores busier so than by sharing every operation. 1 on a GPU.
+  int64_t workers = 1;
   double learning_rate = 1e-3;  // at its peak
   int64_t warmup_steps = 200;   // from 0 linearly; then a cosine down to 0 at `steps`
   OptimizerKind optimizer = OptimizerKind::kAdamW;
@@ -34,14 +37,18 @@ struct TrainingOptions {
   uint64_t seed = 0;
   bool resume = true;  // go on from the checkpoint in `output` when there is one
   c10::Device device = c10::kCPU;
+
+  int64_t share_size() const { return batch_size / workers; }  // pictures
 };
 
 // What one trainer adds to the loop.
 struct TrainingTask {
   std::string name;
-  // Loss of step `step`, a scalar connected to the weights. Runs under autocast when asked for; all
-  // its random numbers come from `generator`, which is seeded by step.
-  std::function<absl::StatusOr<at::Tensor>(int64_t step, at::Generator generator)> loss;
+  // Loss of share `share` of the run's pictures, a scalar connected to the weights: step i is the
+  // shares i * workers to (i + 1) * workers - 1, and its loss is their mean. Runs under autocast
+  // when asked for, with several workers at the same time as other shares; all its random numbers
+  // come from `generator`, which is seeded by share.
+  std::function<absl::StatusOr<at::Tensor>(int64_t share, at::Generator generator)> loss;
   // After `step` steps: writes the model and a sample sheet from the averaged weights.
   std::function<absl::Status(int64_t step, const NamedTensors& averaged)> write;
   // Asked after each checkpoint: true ends the run early, as done. May be left empty.
@@ -51,7 +58,7 @@ struct TrainingTask {
 // Runs until `options.steps` or until `*stop` is set (Ctrl-C); both end with a checkpoint. A
 // checkpoint is `output`/training_state.safetensors, replaced atomically. Progress goes to stderr,
 // losses to `output`/losses.jsonl. CANCELLED when it was stopped; INTERNAL when the loss is not
-// finite.
+// finite; INVALID_ARGUMENT when the workers cannot have equal shares.
 absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
                          ParameterSet& parameters, const std::atomic<bool>& stop);
 

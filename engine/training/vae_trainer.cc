@@ -94,10 +94,10 @@ absl::Status TrainVae(const VaeTrainingOptions& options, const std::atomic<bool>
 
   TrainingTask task;
   task.name = "vae";
-  task.loss = [&](int64_t step, at::Generator random) -> absl::StatusOr<at::Tensor> {
+  task.loss = [&](int64_t share, at::Generator random) -> absl::StatusOr<at::Tensor> {
     ILF_ASSIGN_OR_RETURN(
         const at::Tensor images,
-        folder.Images(BatchIndices(folder.size(), loop.batch_size, step, loop.seed)));
+        folder.Images(BatchIndices(folder.pass(), loop.share_size(), share, loop.seed)));
     return VaeLoss(model, options, images.to(loop.device), std::move(random));
   };
   task.write = [&](int64_t step, const NamedTensors& weights) {

@@ -64,6 +64,16 @@ TEST(ImageFolderTest, NamesTheLineWhoseCaptionsAreWrong) {
   }
 }
 
+TEST(ImageFolderTest, NamesTheLineWhoseRepeatsAreWrong) {
+  for (const char* repeats : {"0", "-1", "1001", "1.5", "\"2\""}) {
+    const std::string path = FolderWith(
+        "wrong_repeats",
+        std::string("{\"file_name\": \"a.png\", \"repeats\": ") + repeats + "}\n");
+    EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),
+                HasSubstr("metadata.jsonl:1: \"repeats\" must be an integer from 1 to 1000"));
+  }
+}
+
 TEST(ImageFolderTest, NamesTheLineThatIsWrong) {
   const std::string path =
       FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
@@ -85,6 +95,20 @@ TEST(BatchIndicesTest, VisitsEveryItemOnceAnEpoch) {
   }
   EXPECT_EQ(seen.size(), 20u);
   for (int64_t i = 0; i < 20; ++i) EXPECT_EQ(seen.count(i), 1u);
+}
+
+TEST(BatchIndicesTest, ShowsAPictureAsOftenAsItRepeats) {
+  const std::string path = FolderWith("repeats",
+                                      "{\"file_name\": \"a.png\", \"repeats\": 3}\n"
+                                      "{\"file_name\": \"b.png\"}\n");
+  const absl::StatusOr<ImageFolder> folder = ImageFolder::Open(path, 8);
+  ASSERT_TRUE(folder.ok()) << folder.status();
+  EXPECT_EQ(folder->size(), 2);
+  std::multiset<int64_t> seen;
+  for (int64_t step = 0; step < 2; ++step) {
+    for (int64_t index : BatchIndices(folder->pass(), 2, step, 7)) seen.insert(index);
+  }
+  EXPECT_THAT(seen, ElementsAre(0, 0, 0, 1));
 }
 
 TEST(BatchIndicesTest, ShufflesEachEpochDifferently) {

@@ -7,6 +7,8 @@
 #include <string>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/allclose.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
@@ -97,6 +99,56 @@ TEST(TrainingLoopTest, EndsAtTheCheckpointAfterWhichItHasConverged) {
   const std::atomic<bool> stop{false};
   ASSERT_TRUE(RunTraining(task, options, parameters, stop).ok());
   EXPECT_EQ(written, (std::vector<int64_t>{10, 20}));
+}
+
+TEST(TrainingLoopTest, WorkersLearnTheMeanOfTheirShares) {
+  const auto loss_of_share = [](const ParameterSet& parameters, int64_t share) {
+    const at::Tensor& weights = parameters.weights().at("w");
+    const at::Tensor target = at::arange(4, at::kFloat) * std::sin(static_cast<double>(share));
+    return (weights - target).square().mean();
+  };
+  const std::atomic<bool> stop{false};
+  ParameterSet shared({{"w", at::ones({4})}}, at::kCPU), alone({{"w", at::ones({4})}}, at::kCPU);
+  TrainingTask task = TaskFor(shared);
+  task.loss = [&](int64_t share, const at::Generator&) { return loss_of_share(shared, share); };
+  TrainingOptions options = Options("workers", 20);
+  options.workers = 4;
+  ASSERT_TRUE(RunTraining(task, options, shared, stop).ok());
+  task.loss = [&](int64_t step, const at::Generator&) {
+    at::Tensor sum = at::zeros({});
+    for (int64_t i = 0; i < 4; ++i) sum = sum + loss_of_share(alone, 4 * step + i);
+    return sum / 4;
+  };
+  ASSERT_TRUE(RunTraining(task, Options("alone", 20), alone, stop).ok());
+  EXPECT_TRUE(at::allclose(shared.flat_weights(), alone.flat_weights(), 1e-5, 1e-6));
+  EXPECT_FALSE(at::allclose(shared.flat_weights(), at::ones({4})));
+}
+
+TEST(TrainingLoopTest, ReturnsTheErrorOfOneWorker) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  TrainingTask task = TaskFor(parameters);
+  const auto loss = task.loss;
+  task.loss = [&](int64_t share, at::Generator generator) -> absl::StatusOr<at::Tensor> {
+    if (share == 3) return absl::NotFoundError("a picture is gone");
+    return loss(share, std::move(generator));
+  };
+  TrainingOptions options = Options("worker_error", 5);
+  options.workers = 2;
+  const std::atomic<bool> stop{false};
+  EXPECT_EQ(RunTraining(task, options, parameters, stop),
+            absl::NotFoundError("a picture is gone"));
+}
+
+TEST(TrainingLoopTest, RefusesSharesThatAreNotEqual) {
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  TrainingOptions options = Options("unequal", 5);
+  options.batch_size = 10;
+  options.workers = 4;
+  const std::atomic<bool> stop{false};
+  const absl::Status status = RunTraining(TaskFor(parameters), options, parameters, stop);
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_NE(status.message().find("batch_size 10 is not a multiple of workers 4"),
+            std::string::npos);
 }
 
 TEST(TrainingLoopTest, LogsOneJsonLineAStep) {
