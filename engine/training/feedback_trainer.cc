@@ -194,6 +194,7 @@ class FeedbackTraining {
  private:
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
   absl::StatusOr<at::Tensor> Loss(int64_t share, const at::Generator& random) const;
+  absl::Status WeighPlans();
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
   at::Tensor Coefficients(const NamedTensors& weights, size_t plan) const;
@@ -216,6 +217,7 @@ class FeedbackTraining {
   LatentData data_;                           // with kImages
   Subjects data_subjects_;                    // with kImages, by picture
   std::optional<AutoencoderKl> autoencoder_;  // with kImages, and with kPictures
+  std::vector<double> plan_weights_;          // of the losses, with kSampler
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;
 };
@@ -257,9 +259,10 @@ absl::Status FeedbackTraining::Prepare() {
     std::filesystem::remove(ValidationLog(), error);
   }
   const bool sampler = options_.states == FeedbackStates::kSampler;
-  if (sampler && options_.loss != SamplerLoss::kPictures) return absl::OkStatus();
-  ILF_ASSIGN_OR_RETURN(autoencoder_, LoadAutoencoder(options_.loop.output, options_.loop.device));
-  if (sampler) return absl::OkStatus();
+  if (!sampler || options_.loss == SamplerLoss::kPictures) {
+    ILF_ASSIGN_OR_RETURN(autoencoder_, LoadAutoencoder(options_.loop.output, options_.loop.device));
+  }
+  if (sampler) return WeighPlans();
   const int64_t side =
       backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
   ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, *autoencoder_,
@@ -282,7 +285,8 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t share,
   const std::vector<int64_t> indices =
       BatchIndices(size, options_.loop.share_size(), share / count, options_.loop.seed);
   if (!pictures) {
-    return LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
+    return plan_weights_[plan] *
+           LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
                          training_[plan].Select(indices), options_.loss,
                          autoencoder_ ? &*autoencoder_ : nullptr);
   }
@@ -342,6 +346,17 @@ absl::StatusOr<double> FeedbackTraining::Measure(const Denoiser& denoiser,
     log_sum += std::log(std::max(rmse.back(), 1e-12));
   }
   return std::exp(log_sum / static_cast<double>(rmse.size()));
+}
+
+// A plan of few steps errs most: unweighted, the others would learn little beside it. Every loss is
+// relative to the square error that its plan starts with.
+absl::Status FeedbackTraining::WeighPlans() {
+  ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
+  std::vector<double> rmse;
+  ILF_RETURN_IF_ERROR(Measure({&backbone_.transformer, &module}, plans_, rmse).status());
+  for (const double error : rmse) plan_weights_.push_back(1.0 / std::max(error * error, 1e-24));
+  absl::FPrintF(stderr, "before training: RMSE %s\n", absl::StrJoin(rmse, ", "));
+  return absl::OkStatus();
 }
 
 absl::Status FeedbackTraining::Validate(int64_t step, const NamedTensors& averaged) {

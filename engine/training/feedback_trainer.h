@@ -56,10 +56,12 @@ struct FeedbackTrainingOptions {
 };
 
 // The module learns, and the coefficients of the plans that have them (on kSampler states); nothing
-// of the backbone does, and no gradient of its weights is kept. At each checkpoint the RMSE of
-// every plan on held-out noises is logged to `loop.output`/training/feedback/validation.jsonl; the
-// best checkpoint so far is written to `loop.output`/feedback. kImages needs plans whose feedback
-// is not in the history. INVALID_ARGUMENT names what is wrong with plans or data.
+// of the backbone does, and no gradient of its weights is kept. On kSampler states every loss is
+// relative to the mean square error that its plan has on the held-out noises before training. At
+// each checkpoint the RMSE of every plan on held-out noises is logged to
+// `loop.output`/training/feedback/validation.jsonl; the best checkpoint so far is written to
+// `loop.output`/feedback. kImages needs plans whose feedback is not in the history.
+// INVALID_ARGUMENT names what is wrong with plans or data.
 absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace ilf

@@ -20,7 +20,7 @@ Progress::Progress(std::string name, const TrainingOptions& options, int64_t fir
       terminal_(isatty(STDERR_FILENO)),
       begin_(absl::Now()),
       log_file_(options.output + "/losses.jsonl"),
-      log_(log_file_, std::ios::app) {
+      log_(log_file_, first_step > 0 ? std::ios::app : std::ios::trunc) {
   if (first_step > 0) {
     absl::FPrintF(stderr, "%s: resuming after step %d of %d\n", name_, first_step, steps_);
   }

@@ -11,8 +11,8 @@
 
 namespace ilf {
 
-// On a terminal one line that is rewritten, elsewhere one line each `log_every` steps. Not
-// thread-safe.
+// On a terminal one line that is rewritten, elsewhere one line each `log_every` steps. The log of a
+// run that begins at step 0 begins anew. Not thread-safe.
 class Progress {
  public:
   Progress(std::string name, const TrainingOptions& options, int64_t first_step);

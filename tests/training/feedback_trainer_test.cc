@@ -56,15 +56,16 @@ class FeedbackTrainerTest : public ::testing::Test {
     std::ofstream(options_.prompts) << "red heart\ngrinning face with smiling eyes\n\na\n";
   }
 
-  // The measures of the validation log, in order.
-  std::vector<double> Measures() {
-    std::vector<double> measures;
-    std::ifstream log(model_ + "/training/feedback/validation.jsonl");
+  // What the lines of a log of the run say, in order.
+  std::vector<double> Logged(const std::string& file, const char* key) {
+    std::vector<double> values;
+    std::ifstream log(model_ + "/training/feedback/" + file);
     for (std::string line; std::getline(log, line);) {
-      measures.push_back(JsonConfig::FromText(line, "log")->GetDouble("measure").value());
+      values.push_back(JsonConfig::FromText(line, "log")->GetDouble(key).value());
     }
-    return measures;
+    return values;
   }
+  std::vector<double> Measures() { return Logged("validation.jsonl", "measure"); }
 
   std::string ModuleBytes() {
     std::ifstream file(model_ + "/feedback/diffusion_pytorch_model.safetensors", std::ios::binary);
@@ -187,7 +188,6 @@ TEST_F(FeedbackTrainerTest, CanStartFromACopyOfTheLastInnerBlock) {
 
 TEST_F(FeedbackTrainerTest, CanStartFromAModuleThatHasLearned) {
   WritePlans("");
-  options_.save_dtype = at::kFloat;
   ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
   const std::string learned = ModuleBytes();
   const std::string first = model_ + "_first";
@@ -222,6 +222,23 @@ TEST_F(FeedbackTrainerTest, PlansOfEqualGuidanceShareTheirReferences) {
     }
     EXPECT_EQ(files, (std::set<std::string>{"training_guidance_1_from_999.safetensors",
                                             "validation_guidance_1_from_999.safetensors"}));
+  }
+}
+
+TEST_F(FeedbackTrainerTest, EveryLossIsRelativeToTheErrorThatItsPlanStartsWith) {
+  WritePlans(R"(}, {"steps": 1, "solver": "dpmsolver++", "timesteps": [999], "feedback_steps": [0],
+                    "equivalent_steps": 2)");
+  options_.loop.learning_rate = 0.0;
+  options_.loop.steps = 2;  // one of each plan
+  options_.loop.log_every = 1;
+  for (const SamplerLoss loss : {SamplerLoss::kFinal, SamplerLoss::kPictures}) {
+    options_.loss = loss;
+    options_.loop.resume = false;
+    ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+    const std::vector<double> losses = Logged("losses.jsonl", "loss");
+    ASSERT_EQ(losses.size(), 2u);
+    // Other noises than those of the validation: not 1 to the bit.
+    for (const double relative : losses) EXPECT_NEAR(relative, 1.0, 0.25);
   }
 }
 

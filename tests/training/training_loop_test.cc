@@ -151,10 +151,12 @@ TEST(TrainingLoopTest, RefusesSharesThatAreNotEqual) {
             std::string::npos);
 }
 
-TEST(TrainingLoopTest, LogsOneJsonLineAStep) {
+TEST(TrainingLoopTest, LogsOneJsonLineAStepAndBeginsAnewWithTheRun) {
   ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
-  const TrainingOptions options = Options("log", 5);
+  TrainingOptions options = Options("log", 5);
+  options.resume = false;
   const std::atomic<bool> stop{false};
+  ASSERT_TRUE(RunTraining(TaskFor(parameters), options, parameters, stop).ok());
   ASSERT_TRUE(RunTraining(TaskFor(parameters), options, parameters, stop).ok());
   std::ifstream log(options.output + "/losses.jsonl");
   std::string line;
