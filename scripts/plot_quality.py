@@ -222,7 +222,7 @@ def draw(cells, guidance, judged, costs, file):
     panels[0].set_ylabel(JUDGED[judged] + ", lower is better")
     figure.suptitle(f"Guidance {guidance:g}")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False)
+    figure.legend(handles, names, loc="outside lower center", ncols=min(3 * len(costs), len(names)), frameon=False)
     figure.savefig(file, dpi=130)
     pyplot.close(figure)
 
