@@ -10,9 +10,10 @@ paint asks a running ilf-server for one picture of each emoji's name, its seed t
 OUT/guidance_G/{train,held_out}/NNNN.png; what is there is not painted again. reconstruct sends the true pictures
 through the autoencoder into OUT/reconstructions. measure judges every such folder by two kinds of
 features of an EfficientNet-Lite0 trained on ImageNet (scripts/emoji_features.py); the nearest is the one of greatest
-cosine. It writes OUT/quality.jsonl and prints Markdown. FID is on the pooled features, between the pictures and the
-true ones of the same prompts. The packages are those of scripts/requirements-emoji-quality.txt, in an environment of their own
-(.deps/emoji-quality is where the tests look for it); nothing is downloaded.
+cosine. It writes OUT/quality.jsonl and prints Markdown; features are kept in DATA/features, so that those of the true
+pictures are computed once. FID is on the pooled features, between the pictures and the true ones of the same prompts.
+The packages are those of scripts/requirements-emoji-quality.txt, in an environment of their own (.deps/emoji-quality is
+where the tests look for it); nothing is downloaded.
 """
 import argparse
 import collections
@@ -183,7 +184,7 @@ def measure(args):
     folders = painted_folders(args.out)
     if not folders:
         raise Refused(f"{args.out} holds neither guidance_G nor {RECONSTRUCTIONS}")
-    features = Features(args.out / "features")
+    features = Features(args.data / "features")
     gallery = Gallery(args.data, features)
     results = []
     with open(args.out / "quality.jsonl", "w", encoding="utf-8") as log:
