@@ -68,7 +68,8 @@ absl::StatusOr<Model> LoadModel(const Options& options) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.model));
   ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
                        TransformerConfig::FromJson(directory.transformer));
-  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::LoadFolder(directory.path + "/transformer",
+                                                                "diffusion_pytorch_model"));
   ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::optional<FeedbackModule> module,
                        LoadModule(directory, config, execution));

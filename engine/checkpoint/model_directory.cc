@@ -2,28 +2,67 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
 
 namespace ilf {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr char kWeights[] = "diffusion_pytorch_model.safetensors";
+constexpr char kTextWeights[] = "model.safetensors";
 constexpr char kTextEncoder[] = "text_encoder";
-constexpr char kPickle[] = "diffusion_pytorch_model.bin";
+
+// `weights`, or where that is absent the shards that `weights`.index.json lists, in the order of
+// their names. They need not be there.
+absl::StatusOr<std::vector<std::string>> WeightFiles(const std::string& weights) {
+  const std::string index = weights + ".index.json";
+  std::error_code error;
+  if (fs::exists(weights, error) || !fs::exists(index, error)) return std::vector{weights};
+  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(index));
+  using ShardByTensor = std::map<std::string, std::string>;
+  ILF_ASSIGN_OR_RETURN(const ShardByTensor shard_of, json.GetStringMap("weight_map"));
+  const std::string folder = fs::path(weights).parent_path().string();
+  std::set<std::string> shards;
+  for (const auto& [tensor, shard] : shard_of) shards.insert(absl::StrCat(folder, "/", shard));
+  return std::vector<std::string>(shards.begin(), shards.end());
+}
+
+// The name of a pickle of weights, whole or a shard of it (diffusion_pytorch_model.bin,
+// pytorch_model-00001-of-00002.bin); empty when the folder holds none.
+std::string PickleIn(const fs::path& folder) {
+  std::string first;
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error); !error && entry != fs::directory_iterator();
+       entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!absl::StrContains(name, "pytorch_model") || !absl::EndsWith(name, ".bin")) continue;
+    if (first.empty() || name < first) first = name;
+  }
+  return first;
+}
+
+absl::Status NoSuchWeights(const std::string& file) {
+  const std::string pickle = PickleIn(fs::path(file).parent_path());
+  if (pickle.empty()) return absl::NotFoundError(absl::StrCat(file, ": no such file"));
+  return absl::NotFoundError(
+      absl::StrCat(file, ": no such file (the pickle ", pickle,
+                   " beside it is never loaded: convert it to safetensors)"));
+}
 
 absl::Status CheckWeights(const std::string& weights) {
-  std::error_code error;
-  const std::filesystem::path path(weights);
-  if (std::filesystem::is_regular_file(path, error)) return absl::OkStatus();
-  if (std::filesystem::exists(path.parent_path() / kPickle, error)) {
-    return absl::NotFoundError(
-        absl::StrCat(weights, ": no such file (the pickle ", kPickle,
-                     " beside it is never loaded: convert it to safetensors)"));
+  ILF_ASSIGN_OR_RETURN(const std::vector<std::string> files, WeightFiles(weights));
+  for (const std::string& file : files) {
+    std::error_code error;
+    if (!fs::is_regular_file(file, error)) return NoSuchWeights(file);
   }
-  return absl::NotFoundError(absl::StrCat(weights, ": no such file"));
+  return absl::OkStatus();
 }
 
 // diffusers keeps class names as {"0": name, "1": name, ...}.
@@ -66,7 +105,7 @@ std::string ModelDirectory::FeedbackWeights() const {
 
 absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
   std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) {
+  if (!fs::is_directory(path, error)) {
     return absl::NotFoundError(absl::StrCat(path, ": no such directory"));
   }
   ModelDirectory model;
@@ -83,7 +122,22 @@ absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
   ILF_ASSIGN_OR_RETURN(model.labels, ReadLabels(model.model_index));
   ILF_RETURN_IF_ERROR(CheckWeights(model.TransformerWeights()));
   ILF_RETURN_IF_ERROR(CheckWeights(model.VaeWeights()));
+  if (model.text_encoder) {
+    ILF_RETURN_IF_ERROR(CheckWeights(absl::StrCat(model.TextEncoderFolder(), "/", kTextWeights)));
+  }
   return model;
+}
+
+absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory) {
+  const std::string whole = directory.TransformerWeights();
+  ILF_ASSIGN_OR_RETURN(const std::vector<std::string> files, WeightFiles(whole));
+  if (files == std::vector{whole}) return FileSha256(whole);
+  std::string hashes;
+  for (const std::string& file : files) {
+    ILF_ASSIGN_OR_RETURN(const std::string hash, FileSha256(file));
+    hashes += hash;
+  }
+  return Sha256(hashes);
 }
 
 }  // namespace ilf

@@ -21,9 +21,11 @@ struct ModelDirectory {
   std::optional<JsonConfig> text_encoder;  // of a model that reads text
   std::vector<std::string> labels;  // class names by index; empty for a model without classes
 
+  // Where the weights are in shards, these files are absent, and FILE.index.json lists the shards
+  // beside it: StateDict::LoadFolder reads both.
   std::string TransformerWeights() const;
   std::string VaeWeights() const;
-  // Of a model that reads text. The weights may be in several files: StateDict::LoadFolder.
+  // Of a model that reads text. Its weights, "model", may be in shards too.
   std::string TextEncoderFolder() const;
   std::string TokenizerFolder() const;
   // Of Inner Loop Feedback; not every model has them.
@@ -31,8 +33,14 @@ struct ModelDirectory {
   std::string FeedbackWeights() const;
 };
 
-// Reads every config and sees that the weight files are there. What is missing or wrong is one line
-// that names the file and the reason.
+// Reads every config and sees that the weight files are there, each shard too. What is missing or
+// wrong is one line that names the file and the reason.
 absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path);
+
+// The identity of the transformer's weights, which feedback/config.json calls backbone_sha256:
+// FileSha256 of their file, or where they are in shards, Sha256 of the FileSha256 of each, one
+// after the other in the order of the shards' names. Only directory.path is looked at. The errors
+// of reading the files.
+absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory);
 
 }  // namespace ilf

@@ -22,6 +22,7 @@
 namespace ilf {
 namespace {
 
+constexpr char kWeights[] = "diffusion_pytorch_model";
 constexpr int kDefaultFirstOrderSteps = 50;
 constexpr int kDefaultMultistepSteps = 20;
 constexpr double kDefaultDitGuidanceScale = 4.0;     // diffusers' DiTPipeline
@@ -251,10 +252,9 @@ absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
         absl::StrCat(directory.scheduler.origin(), ": ", schedule.status().message()));
   }
 
-  ILF_ASSIGN_OR_RETURN(StateDict weights,
-                       StateDict::LoadFolder(path + "/transformer", "diffusion_pytorch_model"));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::LoadFolder(path + "/transformer", kWeights));
   ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
-  ILF_ASSIGN_OR_RETURN(StateDict vae_weights, StateDict::Load(directory.VaeWeights()));
+  ILF_ASSIGN_OR_RETURN(StateDict vae_weights, StateDict::LoadFolder(path + "/vae", kWeights));
   ILF_ASSIGN_OR_RETURN(AutoencoderKl autoencoder,
                        AutoencoderKl::Load(vae_config, vae_weights, execution));
 

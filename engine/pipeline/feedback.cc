@@ -11,7 +11,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/sampling/level_spacing.h"
 
@@ -30,13 +29,16 @@ absl::StatusOr<SolverKind> ReadSolver(const JsonConfig& json) {
   return Wrong(json, absl::StrCat("solver must be ddim or dpmsolver++, is '", name, "'"));
 }
 
-// The schedule with the spacing that the plan names.
-absl::StatusOr<NoiseSchedule> Respaced(const JsonConfig& json, const NoiseSchedule& schedule) {
+absl::StatusOr<std::optional<Spacing>> ReadSpacing(const JsonConfig& json, SolverKind solver) {
   ILF_ASSIGN_OR_RETURN(const std::string name, json.GetString("spacing", ""));
-  if (name.empty()) return schedule;
+  if (name.empty()) return std::nullopt;
   const std::optional<Spacing> spacing = SpacingNamed(name);
   if (!spacing) return Wrong(json, absl::StrCat("spacing '", name, "' is not known"));
-  return schedule.With(*spacing);
+  const bool by_level = *spacing == Spacing::kKarras || *spacing == Spacing::kLogSnr;
+  if (by_level && solver == SolverKind::kDdim) {
+    return Wrong(json, absl::StrCat("ddim has no spacing ", name, ": it goes by timestep"));
+  }
+  return spacing;
 }
 
 absl::Status ReadFeedbackSteps(const JsonConfig& json, FeedbackPlan& plan) {
@@ -106,7 +108,8 @@ absl::StatusOr<CalibratedPlan> ReadPlan(const JsonConfig& json, const NoiseSched
   }
   result.equivalent_steps = static_cast<int>(equivalent);
 
-  ILF_ASSIGN_OR_RETURN(const NoiseSchedule spaced, Respaced(json, schedule));
+  ILF_ASSIGN_OR_RETURN(result.spacing, ReadSpacing(json, plan.solver));
+  const NoiseSchedule spaced = result.spacing ? schedule.With(*result.spacing) : schedule;
   absl::StatusOr<StepPlan> made = MakeFeedbackStepPlan(spaced, plan);
   if (made.ok() && !json.Has("target_timesteps")) {
     AimAtNextStep(*made, plan);
@@ -117,13 +120,13 @@ absl::StatusOr<CalibratedPlan> ReadPlan(const JsonConfig& json, const NoiseSched
   return result;
 }
 
-absl::Status CheckBackbone(const JsonConfig& json, const std::string& weights) {
+absl::Status CheckBackbone(const JsonConfig& json, const ModelDirectory& directory) {
   ILF_ASSIGN_OR_RETURN(const std::string expected, json.GetString("backbone_sha256"));
-  ILF_ASSIGN_OR_RETURN(const std::string found, FileSha256(weights));
+  ILF_ASSIGN_OR_RETURN(const std::string found, BackboneSha256(directory));
   if (expected == found) return absl::OkStatus();
   return Wrong(json,
                absl::StrCat("the module was trained for a backbone with backbone_sha256 ", expected,
-                            ", but ", weights, " has ", found,
+                            ", but ", directory.path, "/transformer has ", found,
                             ": train a module for it (ilf-train feedback), or remove the folder"));
 }
 
@@ -171,7 +174,7 @@ absl::StatusOr<Feedback> LoadFeedback(const ModelDirectory& directory,
                                       const TransformerConfig& backbone,
                                       const NoiseSchedule& schedule, const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
-  ILF_RETURN_IF_ERROR(CheckBackbone(json, directory.TransformerWeights()));
+  ILF_RETURN_IF_ERROR(CheckBackbone(json, directory));
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config, FeedbackConfig::FromJson(json, backbone));
   ILF_ASSIGN_OR_RETURN(std::vector<CalibratedPlan> plans, ReadFeedbackPlans(json, schedule));
   for (const CalibratedPlan& plan : plans) {

@@ -20,20 +20,22 @@ namespace ilf {
 // A plan that the module was trained for, and what was measured of it.
 struct CalibratedPlan {
   FeedbackPlan plan;
-  StepPlan steps;            // MakeFeedbackStepPlan(plan)
-  int equivalent_steps = 0;  // plain steps of the same solver that reach its quality
+  std::optional<Spacing> spacing;  // where the plan has no timesteps; default: the schedule's own
+  StepPlan steps;                  // MakeFeedbackStepPlan(plan) in that spacing
+  int equivalent_steps = 0;        // plain steps of the same solver that reach its quality
   double min_guidance_scale = 1.0;
   double max_guidance_scale = 1.0;  // outside of these it was not measured
 };
 
-// feedback/config.json: FeedbackConfig's keys, `backbone_sha256` (FileSha256 of the transformer's
-// weights) and `plans`, a list of objects with
+// feedback/config.json: FeedbackConfig's keys, `backbone_sha256` (BackboneSha256) and `plans`, a
+// list of objects with
 //   steps, solver ("ddim", "dpmsolver++"), feedback_steps (positions from 0), equivalent_steps,
 // and optionally
 //   timesteps (where the steps start), coefficients (a list of [a, b, c] by step), spacing (where
-//   `timesteps` is absent: "leading", "trailing", "linspace", "karras", "log_snr"; default: the
-//   scheduler's), target_timesteps (one a feedback step; default: the start of the step after, 0
-//   after the last), feedback_in_history (true), guidance_scales ([least, most]; default [1, 1]).
+//   `timesteps` is absent: "leading", "trailing", "linspace", and with dpmsolver++ "karras",
+//   "log_snr"; default: the scheduler's), target_timesteps (one a feedback step; default: the start
+//   of the step after, 0 after the last), feedback_in_history (true), guidance_scales ([least,
+//   most]; default [1, 1]).
 // Plans of the same steps and solver may differ by guidance_scales, which must not overlap then.
 struct Feedback {
   FeedbackModule module;

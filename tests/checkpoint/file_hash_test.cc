@@ -27,6 +27,11 @@ TEST(FileHashTest, IsSha256) {
   EXPECT_EQ(HashOf(std::string(3 << 20, '\0')).size(), 64u);
 }
 
+TEST(FileHashTest, BytesInMemoryHashAsTheFileThatHoldsThem) {
+  EXPECT_EQ(Sha256("abc").value(), HashOf("abc"));
+  EXPECT_EQ(Sha256("").value(), HashOf(""));
+}
+
 TEST(FileHashTest, SaysWhichFileIsMissing) {
   const auto hash = FileSha256("/nowhere/weights");
   EXPECT_EQ(hash.status().code(), absl::StatusCode::kNotFound);

@@ -9,6 +9,7 @@
 
 #include "engine/checkpoint/file_hash.h"
 #include "tests/testing/fixture.h"
+#include "tests/testing/shards.h"
 #include "tests/testing/temp_path.h"
 
 namespace ilf {
@@ -67,6 +68,15 @@ TEST_F(FeedbackPlansTest, SpacingTakesThePlaceOfTheSchedulers) {
       MakeStepPlan(schedule_.With(Spacing::kKarras), SolverKind::kDpmSolverPp2m, 4).value();
   for (int i = 0; i < 4; ++i) {
     EXPECT_EQ(plans->front().steps.steps[i].timestep, karras.steps[i].timestep);
+  }
+}
+
+TEST_F(FeedbackPlansTest, RefusesASpacingThatTheSolverDoesNotHave) {
+  for (const char* spacing : {"karras", "log_snr"}) {
+    EXPECT_THAT(ErrorOf(R"({"steps": 4, "solver": "ddim", "feedback_steps": [0],
+                            "equivalent_steps": 6, "spacing": ")" +
+                        std::string(spacing) + "\"}"),
+                HasSubstr(std::string("ddim has no spacing ") + spacing));
   }
 }
 
@@ -176,7 +186,22 @@ TEST_F(LoadFeedbackTest, RefusesTheModuleOfAnotherBackbone) {
   EXPECT_EQ(feedback.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(feedback.status().message()),
               AllOf(HasSubstr("feedback/config.json"), HasSubstr("backbone_sha256 0123"),
-                    HasSubstr("transformer/diffusion_pytorch_model.safetensors")));
+                    HasSubstr("but " + root_ + "/transformer has ")));
+}
+
+TEST_F(LoadFeedbackTest, KnowsABackboneInShards) {
+  const std::string whole = BackboneSha256(directory_).value();
+  const std::vector<std::string> shards =
+      SplitIntoShards(root_ + "/transformer", "diffusion_pytorch_model");
+  const std::string hash = BackboneSha256(directory_).value();
+  EXPECT_TRUE(LoadWith(hash).ok()) << LoadWith(hash).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(LoadWith(whole).status()));
+  for (const std::string& shard : shards) {
+    const auto bytes = std::filesystem::file_size(shard);
+    std::ofstream(shard, std::ios::app) << "x";
+    EXPECT_TRUE(absl::IsInvalidArgument(LoadWith(hash).status())) << shard;
+    std::filesystem::resize_file(shard, bytes);
+  }
 }
 
 }  // namespace

@@ -4,8 +4,14 @@
 #include <fstream>
 #include <string>
 
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/ops/randn.h>
+#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "tests/testing/fixture.h"
+#include "tests/testing/shards.h"
 
 namespace ilf {
 namespace {
@@ -90,6 +96,42 @@ TEST(LoadModelsTest, RefusesADefaultThatNoRequestMayAskFor) {
   std::ofstream(root.model() / "generation_config.json") << R"({"guidance_scale": 31})";
   const absl::Status status = LoadModels(root.path().string(), {}).status();
   EXPECT_THAT(std::string(status.message()), HasSubstr("guidance_scale must be 1 to 30"));
+}
+
+// A picture of class 1, two steps from its noise.
+at::Tensor Paint(const DiffusionModel& model) {
+  const c10::InferenceMode inference;
+  const TransformerConfig& config = model.transformer().config();
+  const at::Tensor noise =
+      at::randn({1, config.in_channels, config.sample_size, config.sample_size},
+                at::make_generator<at::CPUGeneratorImpl>(/*seed=*/5));
+  Trajectory image = StartTrajectory(
+      ValueOrDie(MakeStepPlan(model.schedule(), SolverKind::kDdim, /*steps=*/2)), noise,
+      /*condition=*/1, /*guidance_scale=*/3.0);
+  for (int step = 0; step < 2; ++step) StepTogether(model.denoiser(), {&image});
+  return model.autoencoder().DecodeScaled(image.x);
+}
+
+TEST(LoadModelsTest, ShardsPaintWhatTheirFilePaints) {
+  const TinyModelRoot root;
+  const fs::path sharded = root.path() / "sharded";
+  fs::copy(root.model(), sharded, fs::copy_options::recursive);
+  for (const char* part : {"transformer", "vae"}) {
+    SplitIntoShards((sharded / part).string(), "diffusion_pytorch_model");
+  }
+  const absl::StatusOr<ModelsByName> models = LoadModels(root.path().string(), {});
+  ASSERT_TRUE(models.ok()) << models.status();
+  constexpr double kBound = 1e-5;  // products of weights that lie elsewhere in memory
+  EXPECT_LE(MaxError(Paint(*models->at("sharded")), Paint(*models->at("tiny"))), kBound);
+}
+
+TEST(LoadModelsTest, NamesTheShardThatIsMissing) {
+  const TinyModelRoot root;
+  const std::string shard =
+      SplitIntoShards((root.model() / "transformer").string(), "diffusion_pytorch_model").back();
+  fs::remove(shard);
+  const absl::Status status = LoadModels(root.path().string(), {}).status();
+  EXPECT_THAT(std::string(status.message()), HasSubstr(shard + ": no such file"));
 }
 
 TEST(LoadModelsTest, ServesAFolderUnderItsName) {
