@@ -54,6 +54,7 @@ EXCEPTIONS = {
     "tests/integration/generation_test.cc": ["tests/server/error_details_testing.h"],
     "tests/integration/text_test.cc": ["tests/server/error_details_testing.h"],
     "tests/evaluation/classifier_test.cc": ["tests/training/small_dataset.h"],
+    "tests/tools/eval_run_test.cc": ["tests/training/small_model.h"],
     "tests/pipeline/denoiser_test.cc": ["engine/training/initial_weights.h"],
     "tests/sampling/diffusers_parity_test.cc": ["engine/checkpoint"],
 }
@@ -74,6 +75,7 @@ LIBRARIES = {
     "prometheus": ["server"],
     "spdlog": ["server", "engine/runtime", "engine/training", "tools", "benchmarks"],
     "chafa.h": ["client"],
+    "glib.h": ["client"],
     "CLI": ["server", "client", "tools", "benchmarks"],
     "sentencepiece_processor.h": ["engine/text"],
     "unicode": ["engine/text"],  # ICU

@@ -29,7 +29,7 @@ import urllib.request
 
 MODEL = "fashion-dit"
 # Exit codes of ilf-client.
-OK, REFUSED_VALUE, UNAVAILABLE, TOO_LATE, CANCELLED, QUEUE_FULL, CANNOT = 0, 3, 4, 5, 6, 7, 8
+OK, REFUSED_VALUE, UNAVAILABLE, TOO_LATE, CANCELLED, QUEUE_FULL, CANNOT, OTHER = 0, 3, 4, 5, 6, 7, 8, 9
 # What the second server may still allocate once it has loaded its models: more than a step of fashion-dit takes,
 # less than one of "oversized".
 SPARE_BYTES = 150 << 20
@@ -166,7 +166,7 @@ def limit_memory(pid: int) -> None:
 
 def run_out_of_memory(client: Client) -> None:
     code = client.run("--label", "6", "--steps", "2", model="oversized")
-    expect("a step without memory", code, QUEUE_FULL)  # both are RESOURCE_EXHAUSTED
+    expect("a step without memory", code, OTHER)  # RESOURCE_EXHAUSTED, but not the queue
 
 
 def drain(client: Client, pid: int) -> None:

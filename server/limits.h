@@ -19,8 +19,9 @@ struct Limits {
   int max_request_id_bytes = 128;
 };
 
-// Of a received message; gRPC refuses a larger one with RESOURCE_EXHAUSTED before it is parsed.
-inline constexpr int kMaxRequestBytes = 64 * 1024;
+// Of a received message; gRPC refuses a larger one with RESOURCE_EXHAUSTED before it is parsed. Far
+// above the sum of the fields' limits, so that what is too long is answered with its field's name.
+inline constexpr int kMaxRequestBytes = 1024 * 1024;
 
 // Of image data in one ImageEvent. A stream counts as stalled by whole messages, so this times
 // 1 / write_stall_timeout is the slowest link that works: 9 KiB/s with the default of 30 s.

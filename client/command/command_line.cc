@@ -12,6 +12,7 @@
 #include "client/command/exit_code.h"
 #include "client/command/names.h"
 #include "client/command/output_files.h"
+#include "client/command/utf8.h"
 #include "nlohmann/json.hpp"
 #include "tls/credentials.h"
 #include "tls/tls_files.h"
@@ -163,7 +164,7 @@ void AddOutputFlags(CLI::App& app, GenerateFlags& flags, ProgressMode& progress)
   app.add_option("--preview_every", flags.preview_every,
                  "a preview every N steps, 0 = none (default: 2 in a terminal, else 0)");
   app.add_option("--preview_side", flags.preview_side,
-                 "pixels of a preview's longer side (default: the size of the model's latent)");
+                 "pixels of a preview's longer side (default: the size of the picture's latent)");
   AddChoice(app, "--format", flags.format, ImageFormatNames(),
             "encoding of the images (default: by the extension of --out, else png)");
   app.add_option("--out", flags.out,
@@ -208,8 +209,22 @@ v1::GenerateRequest MakeRequest(const GenerateFlags& flags) {
   return request;
 }
 
+// A server cannot even say what is wrong with a request whose strings are not UTF-8.
+void CheckUtf8(const std::string& flag, const std::string& text) {
+  const std::optional<size_t> invalid = FindInvalidUtf8(text);
+  if (!invalid.has_value()) return;
+  const auto byte = static_cast<unsigned char>(text[*invalid]);
+  throw CLI::ValidationError(flag, absl::StrCat("is not valid UTF-8 from byte ", *invalid, " (0x",
+                                                absl::Hex(byte, absl::kZeroPad2), ") on"));
+}
+
 // What the options cannot check one by one.
 void CheckGenerate(GenerateFlags& flags, bool json) {
+  CheckUtf8("prompt", flags.prompt);
+  CheckUtf8("--negative_prompt", flags.negative_prompt);
+  CheckUtf8("--label", flags.label);
+  CheckUtf8("--model", flags.model);
+  CheckUtf8("--request_id", flags.request_id);
   if (flags.label.empty() && flags.prompt.empty()) {
     throw CLI::ValidationError("generate", "needs --label or a prompt");
   }

@@ -24,7 +24,8 @@ ExitCode ExitCodeOf(const absl::Status& call) {
     case absl::StatusCode::kCancelled:
       return kExitCancelled;
     case absl::StatusCode::kResourceExhausted:
-      return kExitResourceExhausted;
+      // Without RetryInfo something else is too large: the request, an image, a device's load.
+      return RetryDelayOf(call).has_value() ? kExitResourceExhausted : kExitError;
     case absl::StatusCode::kFailedPrecondition:
       return kExitFailedPrecondition;
     default:

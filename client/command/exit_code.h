@@ -15,7 +15,7 @@ enum ExitCode : int {
   kExitUnavailable = 4,         // no server there, or it is starting or stopping; not SERVING
   kExitDeadlineExceeded = 5,    // --timeout passed or cannot be met
   kExitCancelled = 6,           // Ctrl-C
-  kExitResourceExhausted = 7,   // the server's queue is full
+  kExitResourceExhausted = 7,   // the server's queue is full: RESOURCE_EXHAUSTED with RetryInfo
   kExitFailedPrecondition = 8,  // the model cannot do this
   kExitError = 9,               // any other error
   kExitCannotWrite = 10,        // a picture could not be written

@@ -39,7 +39,7 @@ struct TextCondition {
 
 struct PreviewOptions {
   int every_n_steps = 1;  // >= 1; the last step gives the image itself, never a preview
-  int max_side = 0;       // pixels of the longer side, aspect kept; 0 = the latent's own size
+  int max_side = 0;       // pixels of the longer side, aspect kept; 0 = the size of a latent
   ImageFormat format = ImageFormat::kPng;
 };
 

@@ -39,7 +39,7 @@ class Observer {
   virtual void PreviewEncoded(const std::string& /*model*/) {}
   // A preview was due while the one before it was still being encoded, or came too late.
   virtual void PreviewSkipped(const std::string& /*model*/) {}
-  // A prompt was wanted; `cached`: it did not go through the text encoder.
+  // A prompt was read for an image; `cached`: it did not go through the text encoder.
   virtual void PromptRead(const std::string& /*model*/, bool /*cached*/) {}
   // The worker spent so long on its images: taking them up, steps, taking previews.
   virtual void WorkerBusy(int /*worker*/, absl::Duration /*busy*/) {}

@@ -42,6 +42,10 @@ class StepRunner {
   // threads.
   virtual void PrepareThread() = 0;
 
+  // (any) BatchKey() of the images of `request`: how many keys there are is decided by the models,
+  // not by what is asked for.
+  virtual std::string BatchKeyOf(const GenerationRequest& request) const = 0;
+
   // (worker) Draws the noise and makes the step plan of image `image_index` of `request`.
   virtual absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                             int image_index) = 0;
@@ -57,7 +61,8 @@ class StepRunner {
   // (the device is out of memory), when smaller batches of the same images may be tried.
   virtual absl::Status Run(absl::Span<ImageState* const> images) = 0;
 
-  // (worker) The predicted picture after the latest step, at the latent's own size. Cheap.
+  // (worker) The predicted picture after the latest step, at the size of a latent of the picture,
+  // and cut as that will be. Cheap.
   virtual absl::StatusOr<RgbImage> TakePreview(const ImageState& image) = 0;
 
   // (any) Resizes and encodes a preview.

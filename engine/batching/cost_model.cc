@@ -7,9 +7,8 @@
 
 namespace ilf {
 
-std::string CostKey(const GenerationRequest& request) {
-  return absl::StrCat(request.model, "/", request.width, "x", request.height, "/",
-                      static_cast<int>(request.acceleration));
+std::string CostKey(absl::string_view batch_key, Acceleration acceleration) {
+  return absl::StrCat(batch_key, "/", static_cast<int>(acceleration));
 }
 
 int RowsPerStep(const GenerationRequest& request) { return request.guidance_scale == 1.0 ? 1 : 2; }
@@ -59,8 +58,8 @@ absl::Duration CostModel::StepTime(absl::string_view key, int rows, absl::Time n
   return absl::ZeroDuration();
 }
 
-absl::Duration CostModel::LeastRunTime(const GenerationRequest& request, absl::Time now) const {
-  const std::string key = CostKey(request);
+absl::Duration CostModel::LeastRunTime(absl::string_view key, const GenerationRequest& request,
+                                       absl::Time now) const {
   absl::Duration total = request.steps * StepTime(key, RowsPerStep(request), now);
   const auto found = costs_.find(key);
   if (found != costs_.end() && Fresh(found->second.decode, now)) {

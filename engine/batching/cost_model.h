@@ -20,16 +20,17 @@ struct CostOptions {
   absl::Duration stale_after = absl::Seconds(30);
 };
 
-// Names what makes steps of equally many rows differ in cost: model, image size, and whether
-// feedback passes may be among them.
-std::string CostKey(const GenerationRequest& request);
+// Names what makes steps of equally many rows differ in cost: the images' batch key
+// (StepRunner::BatchKeyOf), and whether feedback passes may be among them.
+std::string CostKey(absl::string_view batch_key, Acceleration acceleration);
 
 // Transformer rows that a step of one image of `request` takes: 2 with guidance, else 1.
 int RowsPerStep(const GenerationRequest& request);
 
 // Running averages of step time per cost key and number of rows (in powers of two), of the decode
 // time per cost key, and of the time that images spend on a worker. Zero durations mean "not
-// known". Not thread-safe. Memory grows with the number of distinct cost keys.
+// known". Not thread-safe. Memory grows with the number of distinct cost keys, which is bounded as
+// that of batch keys is.
 class CostModel {
  public:
   explicit CostModel(const CostOptions& options) : options_(options) {}
@@ -44,9 +45,10 @@ class CostModel {
   // the time of fewer rows as it is, or of more rows in proportion.
   absl::Duration StepTime(absl::string_view key, int rows, absl::Time now) const;
 
-  // The least time that an image of `request` takes from being taken up to its end: all steps alone
-  // in their batches, and the decode.
-  absl::Duration LeastRunTime(const GenerationRequest& request, absl::Time now) const;
+  // The least time that an image of `request`, of this cost key, takes from being taken up to its
+  // end: all steps alone in their batches, and the decode.
+  absl::Duration LeastRunTime(absl::string_view key, const GenerationRequest& request,
+                              absl::Time now) const;
 
   // Average of AddRun().
   absl::Duration RunTime(absl::Time now) const;

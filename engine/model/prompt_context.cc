@@ -11,12 +11,26 @@ int64_t BytesOf(const at::Tensor& tensor) {
   return tensor.defined() ? static_cast<int64_t>(tensor.nbytes()) : 0;
 }
 
+void OwnBytes(at::Tensor& tensor) {
+  if (!tensor.defined() || tensor.storage().nbytes() <= tensor.nbytes()) return;
+  tensor = tensor.clone(at::MemoryFormat::Contiguous);
+}
+
 }  // namespace
 
 int64_t PromptContext::bytes() const {
   int64_t sum = BytesOf(tokens) + BytesOf(bias);
   for (const KeyValue& kv : keys_values) sum += BytesOf(kv.key) + BytesOf(kv.value);
   return sum;
+}
+
+void PromptContext::OwnItsBytes() {
+  OwnBytes(tokens);
+  OwnBytes(bias);
+  for (KeyValue& kv : keys_values) {
+    OwnBytes(kv.key);
+    OwnBytes(kv.value);
+  }
 }
 
 PromptRows::PromptRows(const std::vector<Context>& by_row) {

@@ -27,6 +27,9 @@ struct PromptContext {
   int64_t prompts() const { return tokens.size(0); }
   // Of all tensors, on the device.
   int64_t bytes() const;
+  // Copies the tensors that are views of larger ones, such as of a padded tile of a linear layer,
+  // so that the context keeps no more memory than bytes(). Before it is shared.
+  void OwnItsBytes();
 };
 
 // The prompts of a batch's rows, in order. Cheap to copy. Empty for a model that reads no text.

@@ -106,23 +106,25 @@ std::vector<PromptRows::Context> PromptReader::Read(
     const std::function<void(bool hit)>& seen) const {
   std::map<PromptTokens, PromptRows::Context> contexts;
   std::vector<PromptTokens> missing;
+  std::vector<bool> hits;
   for (const PromptTokens& tokens : prompts) {
     const auto [entry, is_new] = contexts.try_emplace(tokens);
     if (is_new) {
       entry->second = cache_.Find(tokens);
       if (entry->second == nullptr) missing.push_back(tokens);
     }
-    seen(!is_new || entry->second != nullptr);
+    hits.push_back(!is_new || entry->second != nullptr);
   }
   if (!missing.empty()) {
     const std::vector<at::Tensor> states = Encode(missing);
     for (size_t i = 0; i < missing.size(); ++i) {
-      auto context =
-          std::make_shared<const PromptContext>(denoiser.ReadPrompt(states[i].unsqueeze(0)));
-      cache_.Insert(missing[i], context);
-      contexts[missing[i]] = std::move(context);
+      PromptContext context = denoiser.ReadPrompt(states[i].unsqueeze(0));
+      context.OwnItsBytes();
+      contexts[missing[i]] = std::make_shared<const PromptContext>(std::move(context));
     }
   }
+  for (const PromptTokens& tokens : missing) cache_.Insert(tokens, contexts.at(tokens));
+  for (const bool hit : hits) seen(hit);
   std::vector<PromptRows::Context> read;
   for (const PromptTokens& tokens : prompts) read.push_back(contexts.at(tokens));
   return read;

@@ -67,7 +67,8 @@ class PromptReader {
   std::vector<at::Tensor> Encode(const std::vector<PromptTokens>& prompts) const;
 
   // A context for each of `prompts`. Those that the cache does not have go through the text encoder
-  // in one pass, each of them once. `seen` is told of every prompt whether the cache had it.
+  // in one pass, each of them once. `seen` is told of every prompt whether the cache had it. Where
+  // this throws (out of memory), nothing was kept and nothing told: it can be tried with fewer.
   std::vector<PromptRows::Context> Read(const std::vector<PromptTokens>& prompts,
                                         const Denoiser& denoiser,
                                         const std::function<void(bool hit)>& seen) const;

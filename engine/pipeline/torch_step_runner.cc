@@ -27,6 +27,10 @@ namespace {
 
 constexpr int kJpegQuality = 92;
 
+std::string BatchKeyFor(const DiffusionModel& model, const LatentSize& latent) {
+  return absl::StrCat(model.info().name, "/", latent.height, "x", latent.width);
+}
+
 class TorchImage final : public ImageState {
  public:
   struct Parts {
@@ -38,8 +42,7 @@ class TorchImage final : public ImageState {
 
   TorchImage(Parts parts, Trajectory trajectory)
       : parts_(std::move(parts)),
-        batch_key_(absl::StrCat(parts_.model->info().name, "/", trajectory.x.size(2), "x",
-                                trajectory.x.size(3))),
+        batch_key_(BatchKeyFor(*parts_.model, {trajectory.x.size(2), trajectory.x.size(3)})),
         trajectory_(std::move(trajectory)) {}
 
   const std::string& BatchKey() const override { return batch_key_; }
@@ -109,6 +112,11 @@ class TorchStepRunner final : public StepRunner {
 
   void PrepareThread() override { at::set_num_threads(threads_); }
 
+  std::string BatchKeyOf(const GenerationRequest& request) const override {
+    const DiffusionModel& model = *ModelOf(request);
+    return BatchKeyFor(model, model.LatentSizeOf(request.height, request.width));
+  }
+
   absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                     int image_index) override {
     return Guarded([&] { return BeginImage(request, image_index); });
@@ -139,9 +147,16 @@ class TorchStepRunner final : public StepRunner {
   absl::StatusOr<RgbImage> TakePreview(const ImageState& image) override {
     return Guarded([&]() -> absl::StatusOr<RgbImage> {
       c10::InferenceMode inference;
-      const at::Tensor x0 = AsTorch(image).trajectory().x0[0].to(at::kCPU).contiguous();
+      const TorchImage& torch_image = AsTorch(image);
+      const DiffusionModel& model = torch_image.model();
+      const int64_t downscale = model.autoencoder().config().downscale();
+      const at::Tensor x0 =
+          ResizeAndCrop(torch_image.trajectory().x0, torch_image.parts().height / downscale,
+                        torch_image.parts().width / downscale)[0]
+              .to(at::kCPU)
+              .contiguous();
       ILF_ASSIGN_OR_RETURN(
-          RgbBuffer rgb, ColourLatent(AsTorch(image).model().preview_colour(),
+          RgbBuffer rgb, ColourLatent(model.preview_colour(),
                                       {x0.data_ptr<float>(), static_cast<size_t>(x0.numel())},
                                       static_cast<int>(x0.size(1)), static_cast<int>(x0.size(2))));
       return RgbImage{rgb.width, rgb.height, std::move(rgb.pixels)};
@@ -176,12 +191,16 @@ class TorchStepRunner final : public StepRunner {
   }
 
  private:
+  const std::shared_ptr<const DiffusionModel>& ModelOf(const GenerationRequest& request) const {
+    const auto found = models_.find(request.model);
+    Check(found != models_.end(), "request for a model that is not served");
+    return found->second;
+  }
+
   absl::StatusOr<std::unique_ptr<ImageState>> BeginImage(const GenerationRequest& request,
                                                          int image_index) {
     c10::InferenceMode inference;
-    const auto found = models_.find(request.model);
-    Check(found != models_.end(), "request for a model that is not served");
-    const std::shared_ptr<const DiffusionModel>& model = found->second;
+    const std::shared_ptr<const DiffusionModel>& model = ModelOf(request);
     const SolverKind solver = ToSolverKind(request.solver);
     const CalibratedPlan* feedback = nullptr;
     if (request.acceleration == Acceleration::kFeedback) {

@@ -1,9 +1,11 @@
 #include "engine/runtime/pool_engine.h"
 
+#include <string>
 #include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/status_macros.h"
+#include "engine/batching/cost_model.h"
 
 namespace ilf {
 
@@ -43,9 +45,10 @@ absl::StatusOr<RequestHandle> PoolEngine::Submit(GenerationRequest request,
     work_.Remove(over);
     requests_.Remove(over);
   };
-  const auto running =
-      std::make_shared<RunningRequest>(handle, std::move(request), std::move(sink),
-                                       RunningRequest::Listeners{clock_, observer_, ended});
+  std::string cost_key = CostKey(runners_.front()->BatchKeyOf(request), request.acceleration);
+  const auto running = std::make_shared<RunningRequest>(
+      handle, std::move(request), std::move(cost_key), std::move(sink),
+      RunningRequest::Listeners{clock_, observer_, ended});
   ILF_RETURN_IF_ERROR(running->Admit([&]() -> absl::StatusOr<QueuedEvent> {
     requests_.Add(running);
     absl::StatusOr<QueuedEvent> queued = work_.Admit(running);

@@ -2,15 +2,14 @@
 
 #include <utility>
 
-#include "engine/batching/cost_model.h"
-
 namespace ilf {
 
 RunningRequest::RunningRequest(RequestHandle handle, GenerationRequest request,
-                               std::shared_ptr<EventSink> sink, Listeners listeners)
+                               std::string cost_key, std::shared_ptr<EventSink> sink,
+                               Listeners listeners)
     : handle_(handle),
       request_(std::move(request)),
-      cost_key_(CostKey(request_)),
+      cost_key_(std::move(cost_key)),
       listeners_(std::move(listeners)),
       submitted_(listeners_.clock->Now()),
       sink_(std::move(sink)),

@@ -32,14 +32,15 @@ class RunningRequest {
     std::function<void(RequestHandle)> ended;
   };
 
-  RunningRequest(RequestHandle handle, GenerationRequest request, std::shared_ptr<EventSink> sink,
-                 Listeners listeners);
+  // `cost_key`: CostKey() of its images.
+  RunningRequest(RequestHandle handle, GenerationRequest request, std::string cost_key,
+                 std::shared_ptr<EventSink> sink, Listeners listeners);
   RunningRequest(const RunningRequest&) = delete;
   RunningRequest& operator=(const RunningRequest&) = delete;
 
   RequestHandle handle() const { return handle_; }
   const GenerationRequest& request() const { return request_; }
-  const std::string& cost_key() const { return cost_key_; }  // CostKey(request())
+  const std::string& cost_key() const { return cost_key_; }
   absl::Time submitted() const { return submitted_; }
 
   // Runs `admit`, which makes the request known to others, and sends the event it returns before

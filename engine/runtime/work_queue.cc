@@ -31,10 +31,11 @@ absl::StatusOr<QueuedEvent> WorkQueue::Admit(std::shared_ptr<RunningRequest> req
   const absl::Time now = clock_->Now();
   absl::MutexLock lock(&mutex_);
   if (closed_) return absl::UnavailableError("the server is shutting down");
-  ILF_ASSIGN_OR_RETURN(const QueuePosition position,
-                       queue_.Add({request->handle(), wanted.image_count, wanted.priority,
-                                   wanted.deadline, costs_.LeastRunTime(wanted, now)},
-                                  Load(now), now));
+  ILF_ASSIGN_OR_RETURN(
+      const QueuePosition position,
+      queue_.Add({request->handle(), wanted.image_count, wanted.priority, wanted.deadline,
+                  costs_.LeastRunTime(request->cost_key(), wanted, now)},
+                 Load(now), now));
   const RequestHandle handle = request->handle();
   waiting_.emplace(handle, std::move(request));
   observer_->QueueLength(queue_.images());

@@ -1,5 +1,7 @@
 #include "engine/batching/cost_model.h"
 
+#include <string>
+
 #include "gtest/gtest.h"
 #include "tests/testing/test_request.h"
 
@@ -12,7 +14,7 @@ TEST(CostModelTest, KnowsNothingAtFirst) {
   const CostModel costs({});
   EXPECT_EQ(costs.StepTime("m", 2, kNow), absl::ZeroDuration());
   EXPECT_EQ(costs.RunTime(kNow), absl::ZeroDuration());
-  EXPECT_EQ(costs.LeastRunTime(TestRequest("a"), kNow), absl::ZeroDuration());
+  EXPECT_EQ(costs.LeastRunTime("m", TestRequest("a"), kNow), absl::ZeroDuration());
 }
 
 TEST(CostModelTest, TheFirstMeasurementCountsUntilThereIsASecond) {
@@ -68,10 +70,10 @@ TEST(CostModelTest, LeastRunTimeIsAllStepsAloneAndTheDecode) {
   CostModel costs({});
   GenerationRequest request = TestRequest("a", /*steps=*/10);
   request.guidance_scale = 4.0;
-  costs.AddStep(CostKey(request), 2, absl::Seconds(1), kNow);
-  costs.AddStep(CostKey(request), 32, absl::Seconds(7), kNow);
-  costs.AddDecode(CostKey(request), absl::Seconds(3), kNow);
-  EXPECT_EQ(costs.LeastRunTime(request, kNow), absl::Seconds(13));
+  costs.AddStep("m", 2, absl::Seconds(1), kNow);
+  costs.AddStep("m", 32, absl::Seconds(7), kNow);
+  costs.AddDecode("m", absl::Seconds(3), kNow);
+  EXPECT_EQ(costs.LeastRunTime("m", request, kNow), absl::Seconds(13));
 }
 
 TEST(CostModelTest, RunTimeIsTheAverageOverAllKeys) {
@@ -80,20 +82,11 @@ TEST(CostModelTest, RunTimeIsTheAverageOverAllKeys) {
   EXPECT_EQ(costs.RunTime(kNow), absl::Seconds(6));
 }
 
-TEST(CostKeyTest, TellsModelsSizesAndAccelerationApart) {
-  const GenerationRequest request = TestRequest("a");
-  GenerationRequest other = request;
-  other.request_id = "b";
-  other.steps = 7;
-  EXPECT_EQ(CostKey(other), CostKey(request));
-  other.height = 128;
-  EXPECT_NE(CostKey(other), CostKey(request));
-  other = request;
-  other.acceleration = Acceleration::kFeedback;
-  EXPECT_NE(CostKey(other), CostKey(request));
-  other = request;
-  other.model = "big";
-  EXPECT_NE(CostKey(other), CostKey(request));
+TEST(CostKeyTest, TellsBatchKeysAndAccelerationApart) {
+  const std::string key = CostKey("model/8x8", Acceleration::kOff);
+  EXPECT_EQ(CostKey("model/8x8", Acceleration::kOff), key);
+  EXPECT_NE(CostKey("model/8x16", Acceleration::kOff), key);
+  EXPECT_NE(CostKey("model/8x8", Acceleration::kFeedback), key);
 }
 
 TEST(RowsPerStepTest, GuidanceTakesASecondRow) {

@@ -1,9 +1,11 @@
 #include "client/command/command_line.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/testing/certificates.h"
@@ -11,6 +13,8 @@
 
 namespace ilf {
 namespace {
+
+using ::testing::HasSubstr;
 
 Command Parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "ilf-client");
@@ -41,6 +45,21 @@ TEST(CommandLineTest, PromptsGoTogether) {
   const auto request = ParseGenerate({"a red bag", "--negative_prompt", "blur"}).request;
   EXPECT_EQ(request.text_prompt().prompt(), "a red bag");
   EXPECT_EQ(request.text_prompt().negative_prompt(), "blur");
+}
+
+TEST(CommandLineTest, TextThatIsNotUtf8IsRefusedByFlagAndByte) {
+  const auto error_of = [](std::vector<const char*> arguments) {
+    arguments.insert(arguments.begin(), "generate");
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(ExitCodeOfParsing(std::move(arguments)), 2);
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_THAT(error_of({"caf\xe9 noir"}),
+              HasSubstr("prompt: is not valid UTF-8 from byte 3 (0xe9) on"));
+  EXPECT_THAT(error_of({"caf\xc3\xa9", "--negative_prompt", "\xc3"}),
+              HasSubstr("--negative_prompt: is not valid UTF-8 from byte 0 (0xc3) on"));
+  EXPECT_THAT(error_of({"--label", "\xed\xa0\x80"}), HasSubstr("--label"));  // a surrogate
+  EXPECT_EQ(ParseGenerate({"caf\xc3\xa9"}).request.text_prompt().prompt(), "caf\xc3\xa9");
 }
 
 TEST(CommandLineTest, LeavesDefaultsToTheServer) {

@@ -25,10 +25,16 @@ TEST(ExitCodeTest, EachKindOfFailureHasItsOwn) {
   EXPECT_EQ(ExitCodeOf(absl::UnavailableError("")), 4);
   EXPECT_EQ(ExitCodeOf(absl::DeadlineExceededError("")), 5);
   EXPECT_EQ(ExitCodeOf(absl::CancelledError("")), 6);
-  EXPECT_EQ(ExitCodeOf(absl::ResourceExhaustedError("")), 7);
   EXPECT_EQ(ExitCodeOf(absl::FailedPreconditionError("")), 8);
   EXPECT_EQ(ExitCodeOf(absl::InternalError("")), 9);
   EXPECT_EQ(ExitCodeOf(absl::DataLossError("")), 9);
+}
+
+TEST(ExitCodeTest, AQueueIsFullOnlyWhereTheServerSaysWhenToComeBack) {
+  absl::Status status = absl::ResourceExhaustedError("");
+  EXPECT_EQ(ExitCodeOf(status), 9);
+  Attach(google::rpc::RetryInfo(), status);
+  EXPECT_EQ(ExitCodeOf(status), 7);
 }
 
 TEST(ExitCodeTest, HelpNamesEveryCode) {

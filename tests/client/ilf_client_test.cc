@@ -112,12 +112,12 @@ TEST_F(IlfClientTest, JsonIsOneEventALine) {
 
 TEST_F(IlfClientTest, FailureOfTheServerDecidesTheExitCode) {
   server_.generate = [](const v1::GenerateRequest&, ScriptedServer::Writer&) {
-    return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "the queue is full");
+    return grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "the model takes a prompt");
   };
   const Outcome outcome = Run({"generate", "--label", "Bag"});
-  EXPECT_EQ(outcome.exit_code, 7);
+  EXPECT_EQ(outcome.exit_code, 8);
   EXPECT_EQ(outcome.out, "");
-  EXPECT_THAT(outcome.err, HasSubstr("the queue is full"));
+  EXPECT_THAT(outcome.err, HasSubstr("the model takes a prompt"));
 }
 
 TEST_F(IlfClientTest, TimeoutHasItsOwnExitCode) {

@@ -1,5 +1,7 @@
 #include <memory>
 
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
@@ -46,6 +48,22 @@ TEST(PromptCacheTest, TheSamePromptIsKeptOnce) {
   cache.Insert({1, 2}, Context(10));
   EXPECT_EQ(cache.bytes(), 40);
   EXPECT_EQ(cache.Find({1, 2}), first);
+}
+
+TEST(PromptContextTest, OwnsNoMoreThanItCountsAndSharesWhatIsWhole) {
+  const at::Tensor tile = at::arange(64, at::kFloat).view({1, 32, 2});
+  const at::Tensor whole = at::zeros({1, 1, 3, 2});
+  PromptContext context;
+  context.tokens = tile.narrow(1, 0, 3);
+  context.keys_values.push_back({whole, tile.narrow(1, 4, 3).unsqueeze(1)});
+  context.OwnItsBytes();
+  const KeyValue& kv = context.keys_values[0];
+  EXPECT_EQ(context.bytes(), 3 * 6 * 4);
+  EXPECT_EQ(context.tokens.storage().nbytes(), 6u * 4);
+  EXPECT_EQ(kv.value.storage().nbytes(), 6u * 4);
+  EXPECT_TRUE(at::equal(context.tokens, tile.narrow(1, 0, 3)));
+  EXPECT_TRUE(at::equal(kv.value[0], tile.narrow(1, 4, 3)));
+  EXPECT_EQ(kv.key.data_ptr(), whole.data_ptr());
 }
 
 }  // namespace

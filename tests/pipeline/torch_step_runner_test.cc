@@ -1,5 +1,6 @@
 #include "engine/pipeline/torch_step_runner.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -103,6 +104,70 @@ TEST_F(TorchStepRunnerTest, PreviewsHaveTheLatentsSizeUntilTheyAreResized) {
   EXPECT_EQ(small.width, 8);
   const EncodedImage large = runner().EncodePreview(preview, {.max_side = 64}).value();
   EXPECT_EQ(DecodeImage(large.bytes).value().width, 64);
+}
+
+// "binned" of the fixtures paints at PixArt-256's aspect ratios; a cell of its latent is 8 pixels.
+class BinnedModelTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    TorchRunnerOptions options;
+    options.model_root = ILF_SOURCE_DIR "/tests/fixtures/pixart/pipelines";
+    options.devices = {"cpu"};
+    options.dtype = "float32";
+    absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
+    ASSERT_TRUE(made.ok()) << made.status();
+    runners_ = new TorchRunners(*std::move(made));
+  }
+  static void TearDownTestSuite() { delete runners_; }
+
+  void SetUp() override { ASSERT_NE(runners_, nullptr); }
+
+  StepRunner& runner() { return *runners_->runners[0]; }
+
+  static GenerationRequest Request(int width, int height) {
+    GenerationRequest request;
+    request.model = "binned";
+    request.condition = TextCondition{"a red bag", ""};
+    request.width = width;
+    request.height = height;
+    request.steps = 2;
+    return request;
+  }
+
+  RgbImage PreviewOf(const GenerationRequest& request) {
+    const std::unique_ptr<ImageState> image = runner().Begin(request, 0).value();
+    ImageState* const only = image.get();
+    EXPECT_TRUE(runner().Prepare({&only, 1}).ok());
+    EXPECT_TRUE(runner().Run({&only, 1}).ok());
+    return runner().TakePreview(*image).value();
+  }
+
+  inline static TorchRunners* runners_ = nullptr;
+};
+
+TEST_F(BinnedModelTest, SizesOfOneBinHaveOneBatchKey) {
+  const std::string key = runner().BatchKeyOf(Request(256, 256));
+  EXPECT_EQ(runner().BatchKeyOf(Request(248, 248)), key);
+  EXPECT_EQ(runner().Begin(Request(248, 248), 0).value()->BatchKey(), key);
+  EXPECT_NE(runner().BatchKeyOf(Request(512, 128)), key);
+}
+
+// The bin of both is 512 x 128; the wider picture is rows 32 to 95 of it.
+TEST_F(BinnedModelTest, PreviewsAreCutAsThePictureIs) {
+  const RgbImage whole = PreviewOf(Request(512, 128));
+  ASSERT_EQ(whole.width, 64);
+  ASSERT_EQ(whole.height, 16);
+  const RgbImage cut = PreviewOf(Request(512, 64));
+  ASSERT_EQ(cut.width, 64);
+  ASSERT_EQ(cut.height, 8);
+  const auto begin = whole.pixels.begin() + 3 * 64 * 4;
+  EXPECT_EQ(cut.pixels, std::vector<uint8_t>(begin, begin + 3 * 64 * 8));
+}
+
+TEST_F(BinnedModelTest, PreviewsOfASmallerSizeThanTheBinAreScaledAsThePictureIs) {
+  const RgbImage preview = PreviewOf(Request(128, 128));
+  EXPECT_EQ(preview.width, 16);
+  EXPECT_EQ(preview.height, 16);
 }
 
 TEST(MakeTorchRunnersTest, OneRunnerADevice) {

@@ -1,5 +1,6 @@
 // Deadlines: refused at once, dropped while waiting, expired while running.
 #include <string>
+#include <utility>
 
 #include "tests/runtime/engine_fixture.h"
 
@@ -12,8 +13,7 @@ using ::testing::SizeIs;
 class EngineDeadlineTest : public EngineTest {
  protected:
   // One worker whose steps take a second.
-  void BuildSlow(EngineOptions options = {}) {
-    FakeStepRunner::Hooks hooks;
+  void BuildSlow(EngineOptions options = {}, FakeStepRunner::Hooks hooks = {}) {
     hooks.run = [this](const FakeBatch&) {
       clock_.Advance(absl::Seconds(1));
       return absl::OkStatus();
@@ -43,6 +43,19 @@ TEST_F(EngineDeadlineTest, WhatStepsCostDecidesWhatIsRefused) {
   const Submitted b = Submit(Within(absl::Seconds(10), TestRequest("b", /*steps=*/10)));
   RunUntilIdle();
   EXPECT_TRUE(b.sink->status().ok());
+}
+
+TEST_F(EngineDeadlineTest, SizesOfOneBatchKeyShareWhatTheirStepsCost) {
+  FakeStepRunner::Hooks hooks;
+  hooks.batch_key = [](const GenerationRequest& request) { return request.model + "/8x8"; };
+  BuildSlow({}, std::move(hooks));
+  Submit(TestRequest("measured", /*steps=*/4));
+  RunUntilIdle();
+  GenerationRequest other = TestRequest("other", /*steps=*/10);
+  other.width = other.height = 56;
+  EXPECT_EQ(Refusal(Within(absl::Seconds(9), other)), absl::StatusCode::kDeadlineExceeded);
+  other.model = "unmeasured";
+  Submit(Within(absl::Seconds(9), other));
 }
 
 TEST_F(EngineDeadlineTest, AnOldMeasurementRefusesNobody) {

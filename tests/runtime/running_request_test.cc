@@ -20,7 +20,7 @@ class RunningRequestTest : public ::testing::Test {
  protected:
   std::unique_ptr<RunningRequest> Make(int images) {
     return std::make_unique<RunningRequest>(
-        7, TestRequest("r", 4, images), sink_,
+        7, TestRequest("r", 4, images), "key", sink_,
         RunningRequest::Listeners{&clock_, &observer_,
                                   [this](RequestHandle handle) { ended_.push_back(handle); }});
   }

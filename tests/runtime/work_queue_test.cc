@@ -22,7 +22,7 @@ class WorkQueueTest : public ::testing::Test {
 
   std::shared_ptr<RunningRequest> Admit(GenerationRequest request) {
     auto running = std::make_shared<RunningRequest>(
-        ++handle_, std::move(request), std::make_shared<RecordingSink>(),
+        ++handle_, std::move(request), "key", std::make_shared<RecordingSink>(),
         RunningRequest::Listeners{&clock_, &observer_, [](RequestHandle) {}});
     EXPECT_TRUE(running->Admit([&] { return work_->Admit(running); }).ok());
     return running;

@@ -5,6 +5,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "server/limits.h"
 #include "tests/server/error_details_testing.h"
 #include "tests/server/server_fixture.h"
 
@@ -311,8 +312,20 @@ TEST_F(GenerationServiceTest, AStreamHoldsNoMoreThanItsBytes) {
 TEST_F(GenerationServiceTest, AMessageOverTheLimitIsRefused) {
   StartServing();
   v1::GenerateRequest request = BagRequest();
-  request.set_model(std::string(70'000, 'x'));
-  EXPECT_EQ(StatusOf(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  request.set_model(std::string(kMaxRequestBytes, 'x'));
+  const grpc::Status status = StatusOf(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(DetailOf<google::rpc::RetryInfo>(status).has_value());
+}
+
+TEST_F(GenerationServiceTest, AHugePromptIsRefusedByTheLimitOfItsField) {
+  StartServing();
+  v1::GenerateRequest request;
+  request.set_model("pixart");
+  request.mutable_text_prompt()->set_prompt(std::string(500'000, 'x'));
+  const grpc::Status status = StatusOf(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("must have at most 4096 bytes, has 500000"));
 }
 
 }  // namespace

@@ -22,9 +22,9 @@ FakeBatch BatchOf(absl::Span<ImageState* const> images) {
 
 }  // namespace
 
-FakeImage::FakeImage(const GenerationRequest& request, int image_index)
+FakeImage::FakeImage(const GenerationRequest& request, int image_index, std::string batch_key)
     : name_(absl::StrCat(request.request_id, "/", image_index)),
-      batch_key_(absl::StrCat(request.model, "/", request.width, "x", request.height)),
+      batch_key_(std::move(batch_key)),
       rows_(request.guidance_scale == 1.0 ? 1 : 2),
       steps_(request.steps),
       feedback_(request.acceleration == Acceleration::kFeedback) {}
@@ -48,9 +48,14 @@ void FakeStepRunner::PrepareThread() {
   ++threads_prepared_;
 }
 
+std::string FakeStepRunner::BatchKeyOf(const GenerationRequest& request) const {
+  if (hooks_.batch_key) return hooks_.batch_key(request);
+  return absl::StrCat(request.model, "/", request.width, "x", request.height);
+}
+
 absl::StatusOr<std::unique_ptr<ImageState>> FakeStepRunner::Begin(const GenerationRequest& request,
                                                                   int image_index) {
-  auto image = std::make_unique<FakeImage>(request, image_index);
+  auto image = std::make_unique<FakeImage>(request, image_index, BatchKeyOf(request));
   if (hooks_.begin) ILF_RETURN_IF_ERROR(hooks_.begin(image->name()));
   return image;
 }

@@ -13,11 +13,11 @@
 
 namespace ilf {
 
-// Its batch key is model and size, its rows follow from the guidance scale, a plain pass runs 28
-// blocks. With feedback every step runs it, in 35 blocks, and does the work of two.
+// Its rows follow from the guidance scale, a plain pass runs 28 blocks. With feedback every step
+// runs it, in 35 blocks, and does the work of two.
 class FakeImage final : public ImageState {
  public:
-  FakeImage(const GenerationRequest& request, int image_index);
+  FakeImage(const GenerationRequest& request, int image_index, std::string batch_key);
 
   const std::string& BatchKey() const override { return batch_key_; }
   int Rows() const override { return rows_; }
@@ -52,7 +52,8 @@ using FakeBatch = std::vector<std::string>;
 
 // Thread-safe as StepRunner asks. An encoded picture's bytes are the image's name, '@' and its
 // steps done; those of a preview "preview" and the steps done, which are also its raw picture's
-// width. Of its memory each batch that it ran has taken a byte.
+// width. A batch key is model and size, unless a hook makes it. Of its memory each batch that it
+// ran has taken a byte.
 class FakeStepRunner final : public StepRunner {
  public:
   // Called before the runner does its own part, which it leaves out on an error. May throw and may
@@ -64,11 +65,13 @@ class FakeStepRunner final : public StepRunner {
     std::function<absl::Status()> encode_preview;
     std::function<absl::Status(const std::string& name)> finish;
     std::function<absl::Status(const FakeBatch& batch)> prepare = nullptr;
+    std::function<std::string(const GenerationRequest& request)> batch_key = nullptr;
   };
   FakeStepRunner();
   explicit FakeStepRunner(Hooks hooks);
 
   void PrepareThread() override;
+  std::string BatchKeyOf(const GenerationRequest& request) const override;
   absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                     int image_index) override;
   absl::Status Prepare(absl::Span<ImageState* const> images) override;
