@@ -32,18 +32,56 @@ std::pair<int, int> PngSize(const std::string& png) {
 
 class GenerationTest : public ServingTest {};
 
+void ExpectOnlySize(const v1::Model& model, int side) {
+  ASSERT_EQ(model.sizes_size(), 1);
+  for (const v1::ImageSize& size : {model.sizes(0), model.default_size()}) {
+    EXPECT_EQ(size.width(), side);
+    EXPECT_EQ(size.height(), side);
+  }
+  EXPECT_FALSE(model.has_size_range());
+}
+
+// Of 4, 5 and 6 steps, all but the first with feedback, which runs three blocks once more and the
+// module's own; measured with the guidance that a request gets by default.
+void ExpectShippedPlans(const v1::Model& model) {
+  ASSERT_EQ(model.feedback_plans_size(), 3);
+  for (int i = 0; i < 3; ++i) {
+    const v1::FeedbackPlan& plan = model.feedback_plans(i);
+    const int steps = 4 + i;
+    EXPECT_EQ(plan.steps(), steps);
+    EXPECT_EQ(plan.solver(), v1::SOLVER_DPM_SOLVER_PP_2M);
+    EXPECT_EQ(plan.feedback_steps(), steps - 1);
+    EXPECT_EQ(plan.block_evaluations(), steps * 28 + (steps - 1) * 4);
+    EXPECT_GT(plan.equivalent_steps(), steps);
+    EXPECT_EQ(plan.min_guidance_scale(), 1.0);
+    EXPECT_GE(plan.max_guidance_scale(), model.default_guidance_scale());
+  }
+}
+
 TEST_F(GenerationTest, ListsTheShippedModels) {
   Start();
   const v1::Model fashion = ModelNamed(client_, "fashion-dit");
   EXPECT_EQ(fashion.architecture(), "DiT");
   EXPECT_EQ(fashion.class_labels_size(), 10);
   EXPECT_EQ(fashion.block_count(), 28);
+  EXPECT_TRUE(fashion.accepts_class_label());
   EXPECT_FALSE(fashion.accepts_text_prompt());
+  ExpectOnlySize(fashion, 32);
+  EXPECT_EQ(fashion.default_steps(), 20);
+  EXPECT_EQ(fashion.default_guidance_scale(), 2.0);
+  EXPECT_EQ(fashion.default_solver(), v1::SOLVER_DPM_SOLVER_PP_2M);
+  ExpectShippedPlans(fashion);
   const v1::Model emoji = ModelNamed(client_, "emoji-pixart");
   EXPECT_EQ(emoji.architecture(), "PixArt-Sigma");
   EXPECT_EQ(emoji.class_labels_size(), 0);
   EXPECT_EQ(emoji.block_count(), 28);
+  EXPECT_FALSE(emoji.accepts_class_label());
   EXPECT_TRUE(emoji.accepts_text_prompt());
+  ExpectOnlySize(emoji, 64);
+  EXPECT_EQ(emoji.default_steps(), 20);
+  EXPECT_EQ(emoji.default_guidance_scale(), 3.0);
+  EXPECT_EQ(emoji.default_solver(), v1::SOLVER_DPM_SOLVER_PP_2M);
+  ExpectShippedPlans(emoji);
 }
 
 TEST_F(GenerationTest, StreamsEveryEventOfARequestInOrder) {

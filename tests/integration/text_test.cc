@@ -1,7 +1,10 @@
 // Text to image over TCP, from the real server on the shipped models.
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "google/rpc/error_details.pb.h"
 #include "gtest/gtest.h"
@@ -13,7 +16,10 @@
 namespace ilf {
 namespace {
 
+using testing::AllOf;
+using testing::Gt;
 using testing::HasSubstr;
+using testing::Lt;
 
 class TextTest : public ServingTest {};
 
@@ -25,8 +31,20 @@ v1::GenerateRequest Prompt(const std::string& prompt, int steps, double guidance
   return request;
 }
 
+// Steps of more rows than any one request has, and fewer readings of prompts than requests: by the
+// text model of a server that has served nothing but `requests` requests with prompts, of at most
+// `rows` rows each.
+void ExpectCompany(const std::string& metrics, int requests, int rows) {
+  const std::string labels = "{model=\"emoji-pixart\",worker=\"0\"}";
+  EXPECT_GT(MetricValue(metrics, "ilf_batch_rows_sum" + labels),
+            rows * MetricValue(metrics, "ilf_batch_rows_count" + labels));
+  EXPECT_THAT(MetricValue(metrics, "ilf_preparation_seconds_count" + labels),
+              AllOf(Gt(0), Lt(requests)));
+}
+
 // Both models at once: prompts of different length, with and without guidance and negative prompt,
-// one of them twice; classes with feedback and without.
+// one of them twice; classes with feedback and without. Alone they are painted by a server of their
+// own, which keeps no prompt that was read in company.
 TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
   std::vector<v1::GenerateRequest> requests = {
       Prompt("red heart", 4, 3.0, 1),
@@ -43,12 +61,44 @@ TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
 
   Start({"--max_active_images=16", "--max_batch_rows=12"});
   const std::vector<Outcome> together = GenerateTogether(*server_, requests);
+  ExpectCompany(server_->Metrics(), /*requests=*/5, /*rows=*/4);
+  Start();
   for (size_t i = 0; i < requests.size(); ++i) {
     ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
     const Outcome alone = Generate(client_, requests[i]);
     ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
     EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
   }
+}
+
+TEST_F(TextTest, PreviewsOfAPromptComeBeforeItsPicture) {
+  Start();
+  v1::GenerateRequest request = Prompt("red heart", 8, 2.0, 1);
+  request.set_image_count(2);
+  request.mutable_preview()->set_every_n_steps(2);
+  request.mutable_preview()->set_max_side(32);
+  const Outcome outcome = Generate(client_, request);
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status.error_message();
+
+  std::map<int, int> last_preview;  // its step, by image
+  std::set<int> painted;
+  for (const v1::GenerateResponse& event : outcome.events) {
+    if (event.has_image()) painted.insert(event.image().image_index());
+    if (!event.has_preview()) continue;
+    const v1::PreviewEvent& preview = event.preview();
+    EXPECT_FALSE(painted.contains(preview.image_index()));
+    EXPECT_GT(preview.step(), last_preview[preview.image_index()]);
+    EXPECT_EQ(preview.step() % 2, 0);
+    EXPECT_LT(preview.step(), 8);
+    EXPECT_EQ(preview.steps(), 8);
+    EXPECT_EQ(preview.width(), 32);
+    EXPECT_EQ(preview.height(), 32);
+    EXPECT_EQ(preview.format(), v1::IMAGE_FORMAT_PNG);
+    EXPECT_TRUE(absl::StartsWith(preview.data(), "\x89PNG"));
+    last_preview[preview.image_index()] = preview.step();
+  }
+  EXPECT_EQ(last_preview.size(), 2u) << "an image without a preview";
+  EXPECT_EQ(painted.size(), 2u);
 }
 
 TEST_F(TextTest, APromptDecidesThePictureAndIsReadOnce) {

@@ -44,7 +44,10 @@ class FeedbackServingTest : public ::testing::Test {
     NamedTensors weights = InitialFeedback(config, (*model)->transformer().config(), generator);
     for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.1;
     weights["scales"].fill_(scale);
-    ASSERT_TRUE(WriteFeedback(root_ + "/fashion-dit", config, {plan}, weights, at::kFloat).ok());
+    ModelDirectory directory;
+    directory.path = root_ + "/fashion-dit";
+    const std::string backbone = BackboneSha256(directory).value();
+    ASSERT_TRUE(WriteFeedback(directory.path, backbone, config, {plan}, weights, at::kFloat).ok());
 
     TorchRunnerOptions options;
     options.model_root = root_;
