@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/json_config.h"
 #include "engine/training/image_folder.h"
 #include "tools/eval_cells.h"
@@ -19,21 +20,32 @@
 namespace ilf {
 namespace {
 
-std::string KeyOf(absl::string_view cell, double guidance, int64_t seed) {
-  return absl::StrCat(cell, "|", guidance, "|", seed);
-}
+constexpr size_t kIdentityDigits = 16;
 
-// KeyOf every line of an earlier run.
-std::set<std::string> Measured(const std::string& file) {
-  std::set<std::string> keys;
+// The identities that the lines of an earlier run tell; `judged`: of those with a Frechet distance
+// of so many pictures alone (0: all).
+std::set<std::string> Measured(const std::string& file, int judged) {
+  std::set<std::string> identities;
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, file);
     if (!json.ok()) continue;  // a line that a killed run left unfinished
-    keys.insert(KeyOf(json->GetString("cell").value_or(""), json->GetDouble("guidance").value_or(0),
-                      json->GetInt("seed").value_or(0)));
+    if (judged > 0 && json->GetInt("fid_images", 0).value_or(0) != judged) continue;
+    identities.insert(json->GetString("identity", "").value_or(""));
   }
-  return keys;
+  return identities;
+}
+
+// What a killed run left unfinished gets an end, so that the next line stands alone.
+absl::Status EndLastLine(const std::string& file) {
+  std::ifstream in(file, std::ios::binary | std::ios::ate);
+  if (!in || in.tellg() == std::streampos(0)) return absl::OkStatus();
+  in.seekg(-1, std::ios::end);
+  if (in.get() == '\n') return absl::OkStatus();
+  std::ofstream out(file, std::ios::app);
+  out << "\n";
+  out.close();
+  return out ? absl::OkStatus() : absl::UnavailableError(file + ": cannot be written");
 }
 
 // Of the first `most` pictures of the folder.
@@ -71,16 +83,18 @@ EvalRun::EvalRun(const EvalOptions& options, const DiffusionModel& model, Subjec
       evaluator_(model, silent, options.batch),
       sheet_(options, evaluator_) {}
 
-absl::Status EvalRun::Run(const std::vector<Cell>& cells, const std::string& key) {
+absl::Status EvalRun::Run(const std::vector<Cell>& cells, const EvalWeights& weights) {
   ILF_RETURN_IF_ERROR(CheckSheetFits(options_, cells, side_));
   std::optional<NeighbourReport> neighbours;
   if (!options_.neighbours.empty()) {
     ILF_ASSIGN_OR_RETURN(neighbours, NeighbourReport::Create(options_, side_));
   }
   if (!options_.classifier.empty()) ILF_RETURN_IF_ERROR(LoadJudge());
-  const std::set<std::string> measured = Measured(options_.out);
+  ILF_RETURN_IF_ERROR(EndLastLine(options_.out));
+  const std::set<std::string> measured =
+      Measured(options_.out, classifier_ ? options_.fid_images : 0);
   for (const double guidance : options_.guidance_scales) {
-    ILF_RETURN_IF_ERROR(RunGuidance(guidance, cells, key, measured));
+    ILF_RETURN_IF_ERROR(RunGuidance(guidance, cells, weights, measured));
   }
   if (!options_.sheet.empty()) ILF_RETURN_IF_ERROR(sheet_.Write());
   if (!neighbours) return absl::OkStatus();
@@ -122,15 +136,33 @@ absl::StatusOr<Reference> EvalRun::Solve(double guidance, const std::string& key
       stop_);
 }
 
+absl::StatusOr<std::string> EvalRun::IdentityOf(const Cell& cell, double guidance,
+                                                const EvalWeights& weights) const {
+  ILF_ASSIGN_OR_RETURN(const StepPlan plan, MakeFeedbackStepPlan(cell.schedule, cell.plan));
+  std::string text =
+      absl::StrCat(cell.name, " ", guidance, " ", options_.seed, " ", options_.images, " ",
+                   options_.reference_steps, " ", c10::toString(model_.execution().dtype), " ",
+                   weights.backbone, " ", subjects_.key);
+  if (!cell.plan.feedback.empty()) absl::StrAppend(&text, " ", weights.feedback);
+  for (const PlannedStep& step : plan.steps) {
+    const double target = step.pass == PassKind::kFeedback ? step.target_timestep : -1.0;
+    absl::StrAppend(&text, "\n", step.timestep, " ", step.a, " ", step.b, " ", step.c, " ", target);
+  }
+  ILF_ASSIGN_OR_RETURN(const std::string hash, Sha256(text));
+  return hash.substr(0, kIdentityDigits);
+}
+
 absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cells,
-                                  const std::string& key, const std::set<std::string>& measured) {
-  std::vector<const Cell*> missing;
+                                  const EvalWeights& weights,
+                                  const std::set<std::string>& measured) {
+  std::vector<Pending> missing;
   for (const Cell& cell : cells) {
-    if (Covers(cell, guidance) && !measured.contains(KeyOf(cell.name, guidance, options_.seed)))
-      missing.push_back(&cell);
+    if (!Covers(cell, guidance)) continue;
+    ILF_ASSIGN_OR_RETURN(std::string identity, IdentityOf(cell, guidance, weights));
+    if (!measured.contains(identity)) missing.push_back({&cell, std::move(identity)});
   }
   if (missing.empty() && options_.sheet.empty()) return absl::OkStatus();
-  ILF_ASSIGN_OR_RETURN(const Reference reference, Solve(guidance, key));
+  ILF_ASSIGN_OR_RETURN(const Reference reference, Solve(guidance, weights.backbone));
   const at::Tensor pictures = evaluator_.Decode(reference.final_latents());
   const Reference judged = classifier_
                                ? UnsolvedReference(model_.transformer().config(),
@@ -138,27 +170,29 @@ absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cell
                                                     .first_seed = options_.FirstJudgedSeed(),
                                                     .guidance_scales = {guidance}})
                                : Reference();
-  for (const Cell* cell : missing) {
+  for (const Pending& pending : missing) {
     if (stop_) return Stopped();
-    ILF_RETURN_IF_ERROR(Measure(*cell, guidance, reference, pictures, judged));
+    ILF_RETURN_IF_ERROR(Measure(pending, guidance, reference, pictures, judged));
   }
   if (stop_) return Stopped();
   return options_.sheet.empty() ? absl::OkStatus() : sheet_.Add(guidance, cells, reference);
 }
 
-absl::Status EvalRun::Measure(const Cell& cell, double guidance, const Reference& reference,
+absl::Status EvalRun::Measure(const Pending& pending, double guidance, const Reference& reference,
                               const at::Tensor& pictures, const Reference& judged) const {
+  const Cell& cell = *pending.cell;
   ILF_ASSIGN_OR_RETURN(const Measurement m, evaluator_.Compare(cell, reference, pictures));
   std::string line = absl::StrFormat(
       "{\"cell\": \"%s\", \"guidance\": %g, \"seed\": %d, \"steps\": %d, \"block_evaluations\": "
-      "%g, \"seconds\": %.6f, \"rmse\": %.6f, \"latent_rmse\": %.6f",
+      "%g, \"seconds\": %.6f, \"rmse\": %.6f, \"latent_rmse\": %.6f, \"identity\": "
+      "\"%s\"",
       cell.name, guidance, options_.seed, cell.plan.steps, m.block_evaluations, m.seconds, m.rmse,
-      m.latent_rmse);
+      m.latent_rmse, pending.identity);
   if (classifier_) {
     ILF_ASSIGN_OR_RETURN(const PictureQuality quality,
                          evaluator_.Judge(cell, judged, *classifier_, real_));
-    absl::StrAppendFormat(&line, ", \"fid\": %.4f, \"accuracy\": %.4f", quality.fid,
-                          quality.accuracy);
+    absl::StrAppendFormat(&line, ", \"fid\": %.4f, \"accuracy\": %.4f, \"fid_images\": %d",
+                          quality.fid, quality.accuracy, options_.fid_images);
   }
   line += "}\n";
   std::fputs(line.c_str(), stdout);

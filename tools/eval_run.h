@@ -19,6 +19,12 @@
 
 namespace ilf {
 
+// Which weights are measured.
+struct EvalWeights {
+  std::string backbone;  // BackboneSha256
+  std::string feedback;  // FileSha256 of the module's; empty: none
+};
+
 // Measures cells, then writes the sheets that the options ask for. Not thread-safe.
 class EvalRun {
  public:
@@ -27,18 +33,27 @@ class EvalRun {
           const FeedbackModule* silent, const std::atomic<bool>& stop);
 
   // One JSON line a cell and guidance scale, on stdout and at the end of --out, but for cells that
-  // are there already. INVALID_ARGUMENT names the flag, before anything is measured; CANCELLED
-  // once `stop` is set; errors of files otherwise. `key` tells the model's references from others'.
-  absl::Status Run(const std::vector<Cell>& cells, const std::string& key);
+  // are there already: measured of the same weights and plan in the same way, and with a Frechet
+  // distance where one is asked for. INVALID_ARGUMENT names the flag, before anything is measured;
+  // CANCELLED once `stop` is set; errors of files otherwise.
+  absl::Status Run(const std::vector<Cell>& cells, const EvalWeights& weights);
 
  private:
   absl::Status LoadJudge();
-  // `measured`: cells of an earlier run.
-  absl::Status RunGuidance(double guidance, const std::vector<Cell>& cells, const std::string& key,
-                           const std::set<std::string>& measured);
+  struct Pending {
+    const Cell* cell;
+    std::string identity;
+  };
+
+  // Tells a measurement of the cell from every other.
+  absl::StatusOr<std::string> IdentityOf(const Cell& cell, double guidance,
+                                         const EvalWeights& weights) const;
+  // `measured`: cells of an earlier run, by identity.
+  absl::Status RunGuidance(double guidance, const std::vector<Cell>& cells,
+                           const EvalWeights& weights, const std::set<std::string>& measured);
   absl::StatusOr<Reference> Solve(double guidance, const std::string& key) const;
   // `pictures`: of the reference; `judged`: noises for the judge.
-  absl::Status Measure(const Cell& cell, double guidance, const Reference& reference,
+  absl::Status Measure(const Pending& pending, double guidance, const Reference& reference,
                        const at::Tensor& pictures, const Reference& judged) const;
 
   const EvalOptions& options_;

@@ -17,6 +17,8 @@
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
+#include "engine/checkpoint/model_directory.h"
+#include "engine/pipeline/feedback.h"
 #include "engine/pipeline/load_models.h"
 #include "tools/eval_cells.h"
 #include "tools/eval_options.h"
@@ -29,6 +31,15 @@ std::atomic<bool> stop_requested{false};
 
 void RequestStop(int) {
   if (stop_requested.exchange(true)) std::signal(SIGINT, SIG_DFL);
+}
+
+absl::StatusOr<EvalWeights> WeightsOf(const std::string& model) {
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
+  EvalWeights weights;
+  ILF_ASSIGN_OR_RETURN(weights.backbone, BackboneSha256(directory));
+  if (!HasFeedback(directory)) return weights;
+  ILF_ASSIGN_OR_RETURN(weights.feedback, FileSha256(directory.FeedbackWeights()));
+  return weights;
 }
 
 absl::Status Evaluate(const EvalOptions& options) {
@@ -46,15 +57,13 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));
-  ILF_ASSIGN_OR_RETURN(
-      const std::string key,
-      FileSha256(options.model + "/transformer/diffusion_pytorch_model.safetensors"));
+  ILF_ASSIGN_OR_RETURN(const EvalWeights weights, WeightsOf(options.model));
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(options.out).parent_path(), error);
   std::fprintf(stderr, "ilf-eval: %zu cells, %zu guidance scales\n", cells.size(),
                options.guidance_scales.size());
   return EvalRun(options, *model, std::move(subjects), silent ? &*silent : nullptr, stop_requested)
-      .Run(cells, key);
+      .Run(cells, weights);
 }
 
 int Run(int argc, char** argv) {

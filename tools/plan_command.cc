@@ -9,7 +9,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/load_models.h"
@@ -30,6 +29,22 @@ absl::StatusOr<FeedbackConfig> InnerLoop(const PlanCommand& command, int64_t lay
     return config;
   return absl::InvalidArgumentError(absl::StrCat(
       "--first_inner_block and --inner_blocks must lie within the model's ", layers, " blocks"));
+}
+
+absl::Status CheckSteps(const PlanCommand& command) {
+  for (const int steps : command.steps) {
+    if (steps < 1 || steps > command.levels) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--steps must be 1 to --levels, ", command.levels, ", one is ", steps));
+    }
+    for (const int step : command.feedback_steps) {
+      if (step >= 0 && step < steps) continue;
+      return absl::InvalidArgumentError(absl::StrCat("--feedback_steps must be 0 to ", steps - 1,
+                                                     " in a plan of ", steps, " steps, one is ",
+                                                     step));
+    }
+  }
+  return absl::OkStatus();
 }
 
 // The plan that was found, with its feedback steps marked.
@@ -88,6 +103,7 @@ void AddPlanFlags(CLI::App& app, PlanCommand& command) {
 }
 
 absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>& stop) {
+  ILF_RETURN_IF_ERROR(CheckSteps(command));
   if (command.threads > 0) at::set_num_threads(command.threads);
   ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(command.device));
   ILF_ASSIGN_OR_RETURN(const Execution execution,
@@ -98,9 +114,8 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   const Denoiser denoiser = {&model->transformer()};
   ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
                        InnerLoop(command, model->transformer().config().num_layers));
-  ILF_ASSIGN_OR_RETURN(
-      const std::string key,
-      FileSha256(command.model + "/transformer/diffusion_pytorch_model.safetensors"));
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(command.model));
+  ILF_ASSIGN_OR_RETURN(const std::string key, BackboneSha256(directory));
 
   ILF_ASSIGN_OR_RETURN(Subjects subjects, ReadSubjects(command.model, command.prompts, execution));
   const std::string cache = absl::StrFormat("%s.reference.safetensors", command.out);

@@ -24,7 +24,7 @@ class CachedDenoiser {
       : model_(model), policy_(policy) {}
 
   at::Tensor Forward(const at::Tensor& x, double timestep, const RowConditions& rows, int step) {
-    const at::Tensor timesteps = at::full({x.size(0)}, timestep);
+    const at::Tensor timesteps = at::full({x.size(0)}, timestep, x.options());
     const TransformerCondition condition = model_.Condition(timesteps, rows);
     const BlockRange cached = policy_.blocks;
     at::Tensor h = model_.RunBlocks(model_.Embed(x), {0, cached.begin}, condition);
@@ -57,15 +57,15 @@ class CachedDenoiser {
 };
 
 CachedRun RunBatch(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
-                   const Reference& reference) {
+                   const Reference& reference, c10::Device device) {
   CachedDenoiser denoiser(*model.transformer, policy);
-  std::vector<Trajectory> images = StartImages(model, plan, reference, at::kCPU);
+  std::vector<Trajectory> images = StartImages(model, plan, reference, device);
   const RowConditions rows = RowConditionsOf(model, PointersTo(images));
   std::vector<int64_t> guided;
   for (int64_t i = 0; i < reference.images(); ++i) {
     if (images[i].guided()) guided.push_back(i);
   }
-  const at::Tensor unconditional = at::tensor(guided, at::kLong);
+  const at::Tensor unconditional = at::tensor(guided, at::kLong).to(device);
   at::Tensor x = LatentsOf(images);
   at::Tensor x0 = at::zeros_like(x);
   for (size_t i = 0; i < plan.steps.size(); ++i) {
@@ -77,11 +77,11 @@ CachedRun RunBatch(const Denoiser& model, const StepPlan& plan, const CachePolic
     const at::Tensor eps =
         CombineGuidance(output, model.transformer->config().in_channels, reference.guidance_scales);
     const std::vector<PlannedStep> steps(images.size(), step);
-    const UpdateResult result = ApplyUpdate(x, eps, x0, StepCoefficients(steps));
+    const UpdateResult result = ApplyUpdate(x, eps, x0, StepCoefficients(steps).to(device));
     x = result.x;
     x0 = result.x0;
   }
-  return {x, static_cast<double>(denoiser.blocks_run())};
+  return {x.to(at::kCPU), static_cast<double>(denoiser.blocks_run())};
 }
 
 }  // namespace
@@ -92,13 +92,13 @@ std::string CachePolicy::Name() const {
 }
 
 CachedRun RunCached(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
-                    const Reference& reference, int64_t batch) {
+                    const Reference& reference, int64_t batch, c10::Device device) {
   at::NoGradGuard no_grad;
   CachedRun all;
   std::vector<at::Tensor> latents;
   for (int64_t begin = 0; begin < reference.images(); begin += batch) {
     const int64_t count = std::min(batch, reference.images() - begin);
-    CachedRun part = RunBatch(model, plan, policy, reference.Images(begin, count));
+    CachedRun part = RunBatch(model, plan, policy, reference.Images(begin, count), device);
     latents.push_back(part.latents);
     all.block_evaluations = part.block_evaluations;
   }

@@ -36,8 +36,9 @@ struct CachedRun {
   double block_evaluations = 0.0;  // of an image, per row
 };
 
-// Runs all images of `reference` under `plan` (plain passes), `batch` a forward.
+// Runs all images of `reference` under `plan` (plain passes), `batch` a forward. `device`: the
+// model's.
 CachedRun RunCached(const Denoiser& model, const StepPlan& plan, const CachePolicy& policy,
-                    const Reference& reference, int64_t batch);
+                    const Reference& reference, int64_t batch, c10::Device device = at::kCPU);
 
 }  // namespace ilf

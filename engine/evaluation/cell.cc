@@ -30,9 +30,12 @@ std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& o
 
 std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& options) {
   // From nearly all blocks down to the middle half.
-  const BlockRange ranges[] = {{1, options.layers - 1},
-                               {options.layers / 7, options.layers - options.layers / 7},
-                               {options.layers / 4, options.layers - options.layers / 4}};
+  std::vector<BlockRange> ranges;
+  for (const int64_t kept : {int64_t{1}, options.layers / 7, options.layers / 4}) {
+    const BlockRange range = {kept, options.layers - kept};
+    const bool wider = ranges.empty() ? kept > 0 : kept > ranges.back().begin;
+    if (range.begin < range.end && wider) ranges.push_back(range);
+  }
   std::vector<Cell> cells;
   for (const int steps : options.cached_steps) {
     for (const Spacing spacing : {Spacing::kLinspace, Spacing::kLogSnr}) {
@@ -55,17 +58,14 @@ std::vector<Cell> PlanCells(const NoiseSchedule& schedule, const std::vector<Cal
                             const std::string& prefix) {
   std::vector<Cell> cells;
   for (const CalibratedPlan& calibrated : plans) {
-    FeedbackPlan plan = calibrated.plan;
-    if (plan.timesteps.empty()) {
-      for (const PlannedStep& step : calibrated.steps.steps)
-        plan.timesteps.push_back(step.timestep);
-    }
+    const FeedbackPlan& plan = calibrated.plan;
     const std::string name =
-        absl::StrCat(prefix, " ", plan.steps, plan.feedback.empty() ? "" : " with feedback in ",
+        absl::StrCat(prefix, " ", plan.solver == SolverKind::kDdim ? "ddim " : "", plan.steps,
+                     plan.feedback.empty() ? "" : " with feedback in ",
                      plan.feedback.empty() ? "" : absl::StrCat(plan.feedback.size()), ", guidance ",
                      calibrated.min_guidance_scale, "-", calibrated.max_guidance_scale);
     Cell cell = {name,
-                 schedule,
+                 calibrated.spacing ? schedule.With(*calibrated.spacing) : schedule,
                  plan,
                  std::nullopt,
                  calibrated.min_guidance_scale,

@@ -19,7 +19,8 @@ absl::StatusOr<at::Tensor> Evaluator::Sample(const Cell& cell, const Reference& 
   at::Tensor latents;
   if (cell.cache) {
     ILF_ASSIGN_OR_RETURN(const StepPlan plan, MakeFeedbackStepPlan(cell.schedule, cell.plan));
-    const CachedRun run = RunCached(model_.denoiser(), plan, *cell.cache, reference, batch_);
+    const CachedRun run = RunCached(model_.denoiser(), plan, *cell.cache, reference, batch_,
+                                    model_.execution().device);
     latents = run.latents;
     cost.block_evaluations = run.block_evaluations;
   } else {

@@ -66,6 +66,21 @@ absl::Status CheckFeedback(const FeedbackPlan& plan, int last) {
   return absl::OkStatus();
 }
 
+// Coefficients say themselves what of the history takes part.
+absl::Status CheckHistory(const FeedbackPlan& plan) {
+  if (plan.feedback_in_history || plan.coefficients.empty()) return absl::OkStatus();
+  for (const FeedbackStep& feedback : plan.feedback) {
+    for (const int step : {feedback.step, feedback.step + 1}) {
+      if (step < plan.steps && plan.coefficients[step].c != 0.0) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("feedback_in_history is false: c of coefficients must be 0 at step ", step,
+                         ", is ", plan.coefficients[step].c));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<std::vector<NoiseLevel>> Starts(const NoiseSchedule& schedule,
                                                const FeedbackPlan& plan) {
   if (!plan.timesteps.empty()) return LevelsAt(schedule, plan.timesteps);
@@ -101,6 +116,7 @@ absl::StatusOr<StepPlan> MakeFeedbackStepPlan(const NoiseSchedule& schedule,
   ILF_RETURN_IF_ERROR(CheckTimesteps(plan, last));
   ILF_RETURN_IF_ERROR(CheckCoefficients(plan));
   ILF_RETURN_IF_ERROR(CheckFeedback(plan, last));
+  ILF_RETURN_IF_ERROR(CheckHistory(plan));
   ILF_ASSIGN_OR_RETURN(StepPlan steps, WithoutFeedback(schedule, plan));
   for (size_t i = 0; i < plan.coefficients.size(); ++i) {
     steps.steps[i].a = plan.coefficients[i].a;

@@ -32,7 +32,7 @@ struct FeedbackPlan {
       {};  // fitted ones in place of DPM-Solver++'s; empty: the solver's
   std::vector<FeedbackStep> feedback = {};  // by step, rising; empty: a plain plan
   // Whether the x0 of a feedback step takes part in the solver's history, as a plain step's does.
-  // If not, it and the step after it are of first order.
+  // If not, it and the step after it are of first order, and fitted coefficients must say so.
   bool feedback_in_history = true;
 };
 

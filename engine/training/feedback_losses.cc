@@ -64,6 +64,12 @@ at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
   return (x - states[-1]).square().mean();
 }
 
+PictureTask TaskOf(const CalibratedPlan& plan, int64_t picture) {
+  const int64_t steps = static_cast<int64_t>(plan.plan.feedback.size());
+  return {plan.plan.feedback[picture % steps],
+          picture / steps % 2 == 0 ? plan.min_guidance_scale : plan.max_guidance_scale};
+}
+
 at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
                         const CalibratedPlan& plan, const NoisedPictures& pictures,
                         const TeacherOptions& teacher) {
@@ -71,15 +77,13 @@ at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
   const std::vector<ImageCondition> conditions =
       ConditionsOf(student, pictures.subjects, pictures.no_prompt);
   for (int64_t i = 0; i < pictures.clean.size(0); ++i) {
-    const FeedbackStep& feedback = plan.plan.feedback[i % plan.plan.feedback.size()];
-    const double sigma = schedule.SigmaAt(plan.steps.steps[feedback.step].timestep);
+    const PictureTask task = TaskOf(plan, i);
+    const double sigma = schedule.SigmaAt(plan.steps.steps[task.feedback.step].timestep);
     const double signal = 1.0 / std::sqrt(1.0 + sigma * sigma);
     const at::Tensor x =
         pictures.clean.narrow(0, i, 1) * signal + pictures.noise.narrow(0, i, 1) * (sigma * signal);
-    images.push_back(
-        StartTrajectory(plan.steps, x, conditions[i],
-                        i % 2 == 0 ? plan.min_guidance_scale : plan.max_guidance_scale));
-    images.back().steps_done = feedback.step;
+    images.push_back(StartTrajectory(plan.steps, x, conditions[i], task.guidance_scale));
+    images.back().steps_done = task.feedback.step;
   }
   const std::vector<Trajectory*> pointers = PointersTo(images);
   const at::Tensor landing = Land(*student.transformer, schedule, pointers, pictures, teacher);

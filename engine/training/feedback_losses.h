@@ -1,6 +1,7 @@
 // What a feedback module learns from: one batch, one scalar.
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -45,8 +46,17 @@ struct TeacherOptions {
   int substeps = 4;  // of the teacher, where it solves
 };
 
-// One feedback step of `plan` from each picture; pictures take turns at its feedback steps and at
-// its least and greatest guidance scale. Mean squared error of the landing.
+// What a picture of a batch learns.
+struct PictureTask {
+  FeedbackStep feedback;
+  double guidance_scale = 1.0;
+};
+
+// Pictures take turns at the feedback steps of `plan` and, each time around, at its least and its
+// greatest guidance scale.
+PictureTask TaskOf(const CalibratedPlan& plan, int64_t picture);
+
+// One feedback step of `plan` from each picture, by TaskOf. Mean squared error of the landing.
 at::Tensor LossOnImages(const Denoiser& student, const NoiseSchedule& schedule,
                         const CalibratedPlan& plan, const NoisedPictures& pictures,
                         const TeacherOptions& teacher);

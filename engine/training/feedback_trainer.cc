@@ -19,6 +19,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/model_directory.h"
+#include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/pipeline/scheduler_config.h"
 #include "engine/training/feedback_writer.h"
@@ -40,6 +41,11 @@ struct Backbone {
   std::string sha256;
 };
 
+// One file or shards.
+absl::StatusOr<StateDict> BackboneWeights(const ModelDirectory& directory) {
+  return StateDict::LoadFolder(directory.path + "/transformer", "diffusion_pytorch_model");
+}
+
 absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
                                       const Execution& execution) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
@@ -47,9 +53,9 @@ absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
                        TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
-  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(directory.TransformerWeights()));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, BackboneWeights(directory));
   ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
-  ILF_ASSIGN_OR_RETURN(std::string sha256, FileSha256(directory.TransformerWeights()));
+  ILF_ASSIGN_OR_RETURN(std::string sha256, BackboneSha256(directory));
   return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
 }
 
@@ -66,7 +72,8 @@ std::string FolderOf(const FeedbackTrainingOptions& options) {
 struct Lesson {
   FeedbackConfig config;
   std::vector<CalibratedPlan> plans;            // they state their timesteps
-  std::vector<Reference> training, validation;  // by plan
+  std::vector<Reference> training;              // by plan, with kSampler
+  std::vector<Reference> validation;            // by plan
 };
 
 absl::Status CheckPlan(const FeedbackTrainingOptions& options, const FeedbackPlan& plan) {
@@ -107,8 +114,10 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
                                 .device = options.loop.device},
                                stop);
   };
-  ILF_ASSIGN_OR_RETURN(lesson.training,
-                       solve("training", kFirstFeedbackTrainingSeed, options.train_images));
+  if (options.states == FeedbackStates::kSampler) {
+    ILF_ASSIGN_OR_RETURN(lesson.training,
+                         solve("training", kFirstFeedbackTrainingSeed, options.train_images));
+  }
   ILF_ASSIGN_OR_RETURN(lesson.validation, solve("validation", kFirstFeedbackValidationSeed,
                                                 options.validation_images));
   return absl::OkStatus();
@@ -149,7 +158,7 @@ absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& optio
   }
   if (options.initial == InitialBlock::kIdentity) return weights;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
-  ILF_ASSIGN_OR_RETURN(StateDict stored, StateDict::Load(directory.TransformerWeights()));
+  ILF_ASSIGN_OR_RETURN(StateDict stored, BackboneWeights(directory));
   const std::string from = absl::StrCat("transformer_blocks.", config.inner.end - 1, ".");
   for (auto& [name, tensor] : weights) {
     if (name == "scales") continue;
@@ -202,13 +211,18 @@ class FeedbackTraining {
   double Error(const at::Tensor& latents, const at::Tensor& reference) const;
   absl::StatusOr<double> Measure(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
                                  std::vector<double>& rmse) const;
+  bool MeasuresPictures() const {
+    return options_.states == FeedbackStates::kSampler && options_.loss == SamplerLoss::kPictures;
+  }
+  const char* Measured() const { return MeasuresPictures() ? "pictures" : "latents"; }
+  absl::StatusOr<std::string> Identity() const;
   std::string ValidationLog() const { return folder_ + "/validation.jsonl"; }
 
   const FeedbackTrainingOptions& options_;
   const Backbone& backbone_;
   const FeedbackConfig config_;
   const std::vector<CalibratedPlan> plans_;
-  const std::vector<Reference> training_;    // by plan
+  const std::vector<Reference> training_;    // by plan, with kSampler
   const std::vector<Reference> validation_;  // by plan
   const PlanRunOptions run_;
   const std::string folder_;
@@ -239,13 +253,13 @@ absl::StatusOr<FeedbackModule> FeedbackTraining::MakeModule(const NamedTensors& 
                               {.device = options_.loop.device, .trainable = true});
 }
 
-// The least measure that an earlier part of the run has logged.
-double BestSoFar(const std::string& log) {
+// The least measure, of what the run looks at, that an earlier part of it has logged.
+double BestSoFar(const std::string& log, absl::string_view measured) {
   double best = std::numeric_limits<double>::infinity();
   std::ifstream lines(log);
   for (std::string line; std::getline(lines, line);) {
     const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log);
-    if (!json.ok()) continue;
+    if (!json.ok() || json->GetString("of", "").value_or("") != measured) continue;
     best = std::min(best, json->GetDouble("measure").value_or(best));
   }
   return best;
@@ -253,13 +267,13 @@ double BestSoFar(const std::string& log) {
 
 absl::Status FeedbackTraining::Prepare() {
   if (options_.loop.resume) {
-    best_ = BestSoFar(ValidationLog());
+    best_ = BestSoFar(ValidationLog(), Measured());
   } else {
     std::error_code error;
     std::filesystem::remove(ValidationLog(), error);
   }
   const bool sampler = options_.states == FeedbackStates::kSampler;
-  if (!sampler || options_.loss == SamplerLoss::kPictures) {
+  if (!sampler || MeasuresPictures()) {
     ILF_ASSIGN_OR_RETURN(autoencoder_, LoadAutoencoder(options_.loop.output, options_.loop.device));
   }
   if (sampler) return WeighPlans();
@@ -326,8 +340,7 @@ absl::StatusOr<std::vector<CalibratedPlan>> FeedbackTraining::LearnedPlans(
 
 // RMSE of what the loss looks at: latents, or with kPictures the pictures.
 double FeedbackTraining::Error(const at::Tensor& latents, const at::Tensor& reference) const {
-  const bool sampler = options_.states == FeedbackStates::kSampler;
-  if (!sampler || options_.loss != SamplerLoss::kPictures) return Rmse(latents, reference);
+  if (!MeasuresPictures()) return Rmse(latents, reference);
   at::NoGradGuard no_grad;
   const c10::Device device = options_.loop.device;
   return Rmse(autoencoder_->DecodeScaled(latents.to(device)),
@@ -367,15 +380,23 @@ absl::Status FeedbackTraining::Validate(int64_t step, const NamedTensors& averag
   ILF_ASSIGN_OR_RETURN(const double measure, Measure(denoiser, plans, rmse));
   const bool is_best = measure < best_;
   std::ofstream log(ValidationLog(), std::ios::app);
-  log << absl::StrFormat("{\"step\": %d, \"rmse\": [%s], \"measure\": %.6f, \"best\": %s}\n", step,
-                         absl::StrJoin(rmse, ", "), measure, is_best ? "true" : "false");
+  log << absl::StrFormat(
+      "{\"step\": %d, \"of\": \"%s\", \"rmse\": [%s], \"measure\": %.6f, \"best\": %s}\n", step,
+      Measured(), absl::StrJoin(rmse, ", "), measure, is_best ? "true" : "false");
   absl::FPrintF(stderr, "validation at step %d: RMSE %s%s\n", step, absl::StrJoin(rmse, ", "),
                 is_best ? ", the best so far" : "");
   since_best_ = is_best ? 0 : since_best_ + 1;
   if (!is_best) return absl::OkStatus();
   best_ = measure;
-  return WriteFeedback(options_.loop.output, config_, plans, ModuleWeights(averaged),
-                       options_.save_dtype);
+  return WriteFeedback(options_.loop.output, backbone_.sha256, config_, plans,
+                       ModuleWeights(averaged), options_.save_dtype);
+}
+
+// Of what its checkpoint stands on: weights that learned something else, or that mean something
+// else, cannot be gone on from.
+absl::StatusOr<std::string> FeedbackTraining::Identity() const {
+  return Sha256(absl::StrCat(backbone_.sha256, FeedbackConfigText(config_, plans_),
+                             options_.scale_gain, " ", options_.coefficient_gain));
 }
 
 absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
@@ -386,6 +407,7 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
                 parameters_.size(), config_.inner.begin, config_.inner.end - 1, plans_.size());
   TrainingTask task;
   task.name = "feedback";
+  ILF_ASSIGN_OR_RETURN(task.run, Identity());
   task.loss = [this](int64_t share, const at::Generator& random) { return Loss(share, random); };
   task.write = [this](int64_t step, const NamedTensors& averaged) {
     return Validate(step, averaged);

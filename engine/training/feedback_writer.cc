@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/file_hash.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/training/model_files.h"
 
@@ -55,17 +55,25 @@ Json ToJson(const FeedbackConfig& config, const std::vector<CalibratedPlan>& pla
 
 }  // namespace
 
-absl::Status WriteFeedback(const std::string& model, const FeedbackConfig& config,
-                           const std::vector<CalibratedPlan>& plans, const NamedTensors& weights,
-                           at::ScalarType dtype) {
+absl::Status WriteFeedback(const std::string& model, const std::string& backbone_sha256,
+                           const FeedbackConfig& config, const std::vector<CalibratedPlan>& plans,
+                           const NamedTensors& weights, at::ScalarType dtype) {
   ModelDirectory directory;
   directory.path = model;
   Json json = ToJson(config, plans);
-  ILF_ASSIGN_OR_RETURN(json["backbone_sha256"], FileSha256(directory.TransformerWeights()));
+  json["backbone_sha256"] = backbone_sha256;
   const std::string folder =
       std::filesystem::path(directory.FeedbackConfigFile()).parent_path().string();
-  ILF_RETURN_IF_ERROR(WriteJson(folder, "config.json", json));
-  return WriteWeights(folder, weights, dtype);
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
+  ILF_RETURN_IF_ERROR(WriteWeights(folder, weights, dtype));
+  return WriteJson(folder, "config.json", json);
+}
+
+std::string FeedbackConfigText(const FeedbackConfig& config,
+                               const std::vector<CalibratedPlan>& plans) {
+  return ToJson(config, plans).dump();
 }
 
 absl::Status WriteFeedbackPlans(const std::string& file, const FeedbackConfig& config,

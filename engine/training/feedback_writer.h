@@ -13,13 +13,17 @@
 
 namespace ilf {
 
-// `model`/feedback: config.json, as LoadFeedback reads it, with the hash of `model`'s backbone, and
-// the weights in `dtype`.
-absl::Status WriteFeedback(const std::string& model, const FeedbackConfig& config,
-                           const std::vector<CalibratedPlan>& plans, const NamedTensors& weights,
-                           at::ScalarType dtype);
+// `model`/feedback: the weights in `dtype`, then config.json, as LoadFeedback reads it. Each file
+// is replaced as a whole. `backbone_sha256`: BackboneSha256 of the backbone that it was trained on.
+absl::Status WriteFeedback(const std::string& model, const std::string& backbone_sha256,
+                           const FeedbackConfig& config, const std::vector<CalibratedPlan>& plans,
+                           const NamedTensors& weights, at::ScalarType dtype);
 
-// The config.json alone, without a hash, to `file`: what a training run starts from.
+// The config.json alone, without a hash, as text.
+std::string FeedbackConfigText(const FeedbackConfig& config,
+                               const std::vector<CalibratedPlan>& plans);
+
+// The same to `file`: what a training run starts from.
 absl::Status WriteFeedbackPlans(const std::string& file, const FeedbackConfig& config,
                                 const std::vector<CalibratedPlan>& plans);
 

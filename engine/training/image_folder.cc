@@ -1,6 +1,7 @@
 #include "engine/training/image_folder.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <optional>
@@ -16,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
 #include "engine/image/codec.h"
 #include "engine/image/resize.h"
 
@@ -143,6 +145,19 @@ absl::StatusOr<ImageFolder> ImageFolder::Open(const std::string& path, int side)
 }
 
 at::Tensor ImageFolder::Labels() const { return at::tensor(labels_, at::kLong); }
+
+absl::StatusOr<std::string> ImageFolder::Identity() const {
+  std::string text = absl::StrCat(std::filesystem::absolute(path_).string(), "\n", side_);
+  for (const std::string& name : files_) {
+    const std::filesystem::path file = std::filesystem::path(path_) / name;
+    std::error_code error;
+    const auto time = std::filesystem::last_write_time(file, error);
+    const uintmax_t bytes = error ? 0 : std::filesystem::file_size(file, error);
+    if (error) return absl::NotFoundError(absl::StrCat(file.string(), ": ", error.message()));
+    absl::StrAppend(&text, "\n", name, " ", bytes, " ", time.time_since_epoch().count());
+  }
+  return Sha256(text);
+}
 
 absl::StatusOr<at::Tensor> ImageFolder::Images(const std::vector<int64_t>& indices) const {
   at::Tensor images = at::empty({static_cast<int64_t>(indices.size()), 3, side_, side_});

@@ -37,6 +37,10 @@ class ImageFolder {
   // What one pass over the folder shows: every index, as often as its picture repeats.
   const std::vector<int64_t>& pass() const { return pass_; }
 
+  // Tells these pictures from others, and from what they were before a change: of path, names,
+  // sizes and times of the files. Errors of files that cannot be looked at.
+  absl::StatusOr<std::string> Identity() const;
+
   // The pictures `indices`, [n, 3, side, side] float32 in [-1, 1].
   absl::StatusOr<at::Tensor> Images(const std::vector<int64_t>& indices) const;
 

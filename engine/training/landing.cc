@@ -1,6 +1,7 @@
 #include "engine/training/landing.h"
 
 #include <cmath>
+#include <optional>
 
 #include <torch/types.h>
 
@@ -40,27 +41,28 @@ at::Tensor UpdateWith(absl::Span<Trajectory* const> images, const at::Tensor& ou
       .x;
 }
 
-// Steps of DPM-Solver++ from `from` to `to` (sigma 0: to the end), even in log SNR.
-StepPlan SolvePlan(const NoiseSchedule& schedule, double from, double to, int substeps) {
+// Steps of DPM-Solver++ from `from` to the timestep `to` (nullopt: to the picture, where there is
+// no noise), even in log SNR.
+StepPlan SolvePlan(const NoiseSchedule& schedule, double from, std::optional<double> to,
+                   int substeps) {
   const double sigma = schedule.SigmaAt(from);
-  const double last = to > 0 ? schedule.SigmaAt(to) : schedule.SigmaAt(0);
+  const double last = schedule.SigmaAt(to.value_or(0.0));
   std::vector<NoiseLevel> levels;
   for (int i = 0; i <= substeps; ++i) {
     const double level = sigma * std::pow(last / sigma, static_cast<double>(i) / substeps);
     levels.push_back({schedule.TimestepAt(level), level});
   }
   StepPlan plan = DpmSolverPpPlanFrom(schedule, levels);
-  // The plan of these levels goes on to no noise: its last step is that of the end, and only there
-  // is it taken.
-  if (to > 0) plan.steps.pop_back();
+  // The plan of these levels goes on to no noise: its last step is taken only there.
+  if (to) plan.steps.pop_back();
   return plan;
 }
 
 // Where the teacher ends from each image's x after SolvePlan(now, ends[i]). Images at different
 // steps may take different numbers of passes.
 std::vector<Trajectory> Solve(const Transformer& teacher, const NoiseSchedule& schedule,
-                              absl::Span<Trajectory* const> images, const std::vector<double>& ends,
-                              int substeps) {
+                              absl::Span<Trajectory* const> images,
+                              const std::vector<std::optional<double>>& ends, int substeps) {
   std::vector<Trajectory> solved;
   for (size_t i = 0; i < images.size(); ++i) {
     Trajectory& image = solved.emplace_back(*images[i]);
@@ -104,17 +106,20 @@ at::Tensor LandWithTeacherOnTrajectory(const Transformer& teacher, const NoiseSc
                                        absl::Span<Trajectory* const> images, int substeps) {
   at::NoGradGuard no_grad;
   const std::vector<double> targets = Targets(images);
-  return UpdateWith(
-      images, OutputAt(teacher, Solve(teacher, schedule, images, targets, substeps), targets));
+  const std::vector<std::optional<double>> ends(targets.begin(), targets.end());
+  return UpdateWith(images,
+                    OutputAt(teacher, Solve(teacher, schedule, images, ends, substeps), targets));
 }
 
 at::Tensor LandWithTeacherSolve(const Transformer& teacher, const NoiseSchedule& schedule,
                                 absl::Span<Trajectory* const> images, int substeps) {
   at::NoGradGuard no_grad;
-  std::vector<double> ends;
+  std::vector<std::optional<double>> ends;
   for (const Trajectory* image : images) {
     const size_t next = image->steps_done + 1;
-    ends.push_back(next < image->plan.steps.size() ? image->plan.steps[next].timestep : 0.0);
+    ends.push_back(next < image->plan.steps.size()
+                       ? std::optional<double>(image->plan.steps[next].timestep)
+                       : std::nullopt);
   }
   return LatentsOf(Solve(teacher, schedule, images, ends, substeps));
 }

@@ -34,7 +34,7 @@ at::Tensor LandWithRenoisedTeacher(const Transformer& teacher, const NoiseSchedu
                                    absl::Span<Trajectory* const> images, const at::Tensor& clean,
                                    const at::Tensor& noise);
 
-// The teacher takes `substeps` first-order steps, even in log SNR, to the target timestep.
+// The teacher takes `substeps` steps of DPM-Solver++ 2M, even in log SNR, to the target timestep.
 at::Tensor LandWithTeacherOnTrajectory(const Transformer& teacher, const NoiseSchedule& schedule,
                                        absl::Span<Trajectory* const> images, int substeps);
 

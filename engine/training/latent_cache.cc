@@ -19,10 +19,15 @@ namespace {
 
 constexpr int64_t kBatch = 64;
 
-// Tells one version of the autoencoder's weights from another.
+// Tells one version of the autoencoder's weights from another: when the last of their files was
+// written.
 std::string AutoencoderKey(const std::string& model) {
-  const std::filesystem::path file = model + "/vae/diffusion_pytorch_model.safetensors";
-  return absl::StrCat(std::filesystem::last_write_time(file).time_since_epoch().count());
+  std::filesystem::file_time_type::rep last = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(model + "/vae")) {
+    if (entry.path().extension() != ".safetensors") continue;
+    last = std::max(last, entry.last_write_time().time_since_epoch().count());
+  }
+  return absl::StrCat(last);
 }
 
 // The cached latents; undefined when there are none that fit.
@@ -65,7 +70,7 @@ absl::StatusOr<AutoencoderKl> LoadAutoencoder(const std::string& model, c10::Dev
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(model + "/vae/config.json"));
   ILF_ASSIGN_OR_RETURN(const AutoencoderConfig config, AutoencoderConfig::FromJson(json));
   ILF_ASSIGN_OR_RETURN(StateDict weights,
-                       StateDict::Load(model + "/vae/diffusion_pytorch_model.safetensors"));
+                       StateDict::LoadFolder(model + "/vae", "diffusion_pytorch_model"));
   return AutoencoderKl::Load(config, weights, {.device = device});
 }
 
@@ -77,9 +82,11 @@ absl::StatusOr<LatentData> LoadLatents(const std::string& data, int64_t image_si
   std::error_code error;
   std::filesystem::create_directories(model + "/training", error);
   LatentData result;
+  ILF_ASSIGN_OR_RETURN(const std::string pictures, folder.Identity());
   ILF_ASSIGN_OR_RETURN(
-      result.latents, EncodeImages(folder, autoencoder, device,
-                                   model + "/training/latents.safetensors", AutoencoderKey(model)));
+      result.latents,
+      EncodeImages(folder, autoencoder, device, model + "/training/latents.safetensors",
+                   absl::StrCat(AutoencoderKey(model), ".", pictures)));
   result.labels = folder.Labels();
   result.label_names = folder.label_names();
   result.pass = folder.pass();

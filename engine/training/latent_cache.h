@@ -30,8 +30,8 @@ absl::StatusOr<LatentData> LoadLatents(const std::string& data, int64_t image_si
                                        c10::Device device);
 
 // Scaled latent means of all pictures, [size, channels, h, w] float32 on the CPU. Kept in `file`
-// (and read back when it was made by the same autoencoder weights, named by `key`, for as many
-// pictures).
+// (and read back when it was made under the same `key`, which names the pictures and the
+// autoencoder's weights).
 absl::StatusOr<at::Tensor> EncodeImages(const ImageFolder& folder, const AutoencoderKl& autoencoder,
                                         c10::Device device, const std::string& file,
                                         const std::string& key);

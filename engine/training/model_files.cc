@@ -18,10 +18,13 @@ absl::Status WriteJson(const std::string& folder, const std::string& name,
   std::filesystem::create_directories(folder, error);
   if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
   const std::string file = absl::StrCat(folder, "/", name);
-  std::ofstream out(file);
+  const std::string temporary = absl::StrCat(file, ".tmp");
+  std::ofstream out(temporary);
   out << json.dump(2) << "\n";
   out.close();
-  if (!out) return absl::UnavailableError(absl::StrCat(file, ": cannot be written"));
+  if (!out) return absl::UnavailableError(absl::StrCat(temporary, ": cannot be written"));
+  std::filesystem::rename(temporary, file, error);
+  if (error) return absl::UnavailableError(absl::StrCat(file, ": ", error.message()));
   return absl::OkStatus();
 }
 

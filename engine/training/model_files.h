@@ -10,7 +10,7 @@
 
 namespace ilf {
 
-// `folder`/`name`, indented; makes the folder.
+// `folder`/`name`, indented; makes the folder. The file is replaced as a whole.
 absl::Status WriteJson(const std::string& folder, const std::string& name,
                        const nlohmann::ordered_json& json);
 

@@ -1,9 +1,11 @@
 #include "engine/training/plan_search.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
@@ -66,7 +68,8 @@ class Search {
       while (even_in_t + 1 < all.size() && all[even_in_t + 1] >= wanted) ++even_in_t;
       const double blended = kBlend * static_cast<double>(even_in_t) + (1 - kBlend) * part * last;
       const int64_t least = positions.empty() ? 0 : positions.back() + 1;
-      positions.push_back(std::max(least, static_cast<int64_t>(std::lround(blended))));
+      const int64_t most = static_cast<int64_t>(all.size()) - (plan_.steps - i);
+      positions.push_back(std::clamp(static_cast<int64_t>(std::lround(blended)), least, most));
     }
     return positions;
   }
@@ -102,6 +105,11 @@ absl::StatusOr<FittedPlan> SearchTimesteps(const Denoiser& denoiser, const Noise
                                            const FeedbackPlan& plan, const Reference& reference,
                                            const PlanSearchOptions& options,
                                            const std::atomic<bool>& stop) {
+  const size_t levels = reference.timesteps.size();
+  if (plan.steps < 1 || static_cast<size_t>(plan.steps) > levels) {
+    return absl::InvalidArgumentError(absl::StrCat("steps must be 1 to the ", levels,
+                                                   " levels to choose from, are ", plan.steps));
+  }
   return Search(denoiser, schedule, plan, reference, options).Run(stop);
 }
 

@@ -21,7 +21,7 @@ struct PlanSearchOptions {
 // Coordinate search over the timesteps of `plan` (its steps, feedback and targets stay; a target
 // that is the start of the next step moves with it), among those that `reference` keeps; each
 // candidate gets its fitted coefficients. The first step starts at the noise. Reports on stderr;
-// CANCELLED once `stop` is set.
+// CANCELLED once `stop` is set; INVALID_ARGUMENT for more steps than timesteps to choose from.
 absl::StatusOr<FittedPlan> SearchTimesteps(const Denoiser& denoiser, const NoiseSchedule& schedule,
                                            const FeedbackPlan& plan, const Reference& reference,
                                            const PlanSearchOptions& options,

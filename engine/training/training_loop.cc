@@ -118,8 +118,9 @@ absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions&
 absl::Status Checkpoint(const TrainingTask& task, const TrainingOptions& options, int64_t step,
                         ParameterSet& parameters, Optimizer& optimizer) {
   at::NoGradGuard no_grad;
-  ILF_RETURN_IF_ERROR(
-      SaveTrainingState(options.output + "/training_state.safetensors", optimizer.Save(step)));
+  TrainingState state = optimizer.Save(step);
+  state.run = task.run;
+  ILF_RETURN_IF_ERROR(SaveTrainingState(options.output + "/training_state.safetensors", state));
   return task.write(step, parameters.AveragedWeights());
 }
 
@@ -149,8 +150,8 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
 
   int64_t step = 0;
   if (options.resume) {
-    absl::StatusOr<TrainingState> state =
-        LoadTrainingState(options.output + "/training_state.safetensors", parameters.size());
+    absl::StatusOr<TrainingState> state = LoadTrainingState(
+        options.output + "/training_state.safetensors", task.run, parameters.size());
     if (state.ok()) {
       at::NoGradGuard no_grad;
       optimizer.Restore(*state);

@@ -44,6 +44,9 @@ struct TrainingOptions {
 // What one trainer adds to the loop.
 struct TrainingTask {
   std::string name;
+  // What a checkpoint must be of to go on from it, a line without spaces; empty: any of as many
+  // weights.
+  std::string run = {};
   // Loss of share `share` of the run's pictures, a scalar connected to the weights: step i is the
   // shares i * workers to (i + 1) * workers - 1, and its loss is their mean. Runs under autocast
   // when asked for, with several workers at the same time as other shares; all its random numbers
@@ -58,7 +61,8 @@ struct TrainingTask {
 // Runs until `options.steps` or until `*stop` is set (Ctrl-C); both end with a checkpoint. A
 // checkpoint is `output`/training_state.safetensors, replaced atomically. Progress goes to stderr,
 // losses to `output`/losses.jsonl. CANCELLED when it was stopped; INTERNAL when the loss is not
-// finite; INVALID_ARGUMENT when the workers cannot have equal shares.
+// finite; INVALID_ARGUMENT when the workers cannot have equal shares, or the checkpoint is of
+// another run.
 absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& options,
                          ParameterSet& parameters, const std::atomic<bool>& stop);
 

@@ -1,9 +1,13 @@
 #include "engine/training/training_state.h"
 
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/safetensors_writer.h"
@@ -14,26 +18,41 @@ namespace {
 
 // The step as two float32 halves: safetensors that we load hold floats only.
 constexpr int64_t kHalf = 1 << 16;
+// The run is in a tensor's name, as these files hold no text.
+constexpr absl::string_view kRun = "run ";
+
+absl::Status CheckRun(const StateDict& tensors, const std::string& run) {
+  for (const std::string& name : tensors.Names()) {
+    if (!absl::StartsWith(name, kRun) || name == absl::StrCat(kRun, run)) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(tensors.origin(),
+                     ": is of a run with another backbone, other plans or settings; --no_resume "
+                     "begins anew"));
+  }
+  return absl::OkStatus();
+}
 
 }  // namespace
 
 absl::Status SaveTrainingState(const std::string& file, const TrainingState& state) {
   const at::Tensor step =
       at::tensor({static_cast<float>(state.step / kHalf), static_cast<float>(state.step % kHalf)});
-  return WriteSafetensors(file,
-                          {{"step", step},
-                           {"weights", state.weights},
-                           {"average", state.average},
-                           {"exp_avg", state.exp_avg},
-                           {"exp_avg_sq", state.exp_avg_sq}},
-                          {});
+  std::vector<std::pair<std::string, at::Tensor>> tensors = {{"step", step},
+                                                             {"weights", state.weights},
+                                                             {"average", state.average},
+                                                             {"exp_avg", state.exp_avg},
+                                                             {"exp_avg_sq", state.exp_avg_sq}};
+  if (!state.run.empty()) tensors.emplace_back(absl::StrCat(kRun, state.run), at::zeros({1}));
+  return WriteSafetensors(file, tensors, {});
 }
 
-absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, int64_t parameters) {
+absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, const std::string& run,
+                                                int64_t parameters) {
   if (!std::filesystem::exists(file)) {
     return absl::NotFoundError(absl::StrCat(file, ": does not exist"));
   }
   ILF_ASSIGN_OR_RETURN(StateDict tensors, StateDict::Load(file));
+  ILF_RETURN_IF_ERROR(CheckRun(tensors, run));
   TrainingState state;
   ILF_ASSIGN_OR_RETURN(const at::Tensor step, tensors.Take("step", {2}));
   state.step = step[0].item<int64_t>() * kHalf + step[1].item<int64_t>();

@@ -17,11 +17,14 @@ struct TrainingState {
   at::Tensor average;     // EMA
   at::Tensor exp_avg;     // AdamW's first moment
   at::Tensor exp_avg_sq;  // AdamW's second moment
+  std::string run = {};   // TrainingTask::run
 };
 
 absl::Status SaveTrainingState(const std::string& file, const TrainingState& state);
 
-// NOT_FOUND when there is no file; INVALID_ARGUMENT when it belongs to a model of another size.
-absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, int64_t parameters);
+// NOT_FOUND when there is no file; INVALID_ARGUMENT when it belongs to a model of another size, or
+// tells another `run`.
+absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, const std::string& run,
+                                                int64_t parameters);
 
 }  // namespace ilf

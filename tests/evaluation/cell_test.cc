@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "engine/checkpoint/json_config.h"
 #include "engine/sampling/solver.h"
 
 namespace ilf {
@@ -22,6 +23,35 @@ TEST_F(CellTest, NamesAreUnique) {
   cells.insert(cells.end(), cached.begin(), cached.end());
   std::set<std::string> names;
   for (const Cell& cell : cells) EXPECT_TRUE(names.insert(cell.name).second) << cell.name;
+}
+
+TEST_F(CellTest, CachesOfFewLayersAreSomeBlocksAndUnique) {
+  for (const int64_t layers : {1, 2, 3, 4, 8}) {
+    std::set<std::string> names;
+    for (const Cell& cell : CachedCells(schedule_, {.layers = layers})) {
+      EXPECT_TRUE(names.insert(cell.name).second) << layers << " layers, " << cell.name;
+      EXPECT_LT(cell.cache->blocks.begin, cell.cache->blocks.end) << layers << " layers";
+    }
+    EXPECT_EQ(names.empty(), layers < 3) << layers;
+  }
+}
+
+TEST_F(CellTest, PlansKeepTheirSpacingAndTellTheirSolver) {
+  const auto json = JsonConfig::FromText(
+      R"({"plans": [{"steps": 4, "solver": "dpmsolver++", "spacing": "karras",
+          "feedback_steps": [1], "equivalent_steps": 6}, {"steps": 4, "solver": "ddim", "feedback_steps": [1],
+          "equivalent_steps": 6}]})",
+      "plans");
+  const auto plans = ReadFeedbackPlans(*json, schedule_);
+  ASSERT_TRUE(plans.ok()) << plans.status();
+  const std::vector<Cell> cells = PlanCells(schedule_, *plans, "mine");
+  ASSERT_EQ(cells.size(), 4u);
+  EXPECT_NE(cells[0].name, cells[2].name);
+  const StepPlan measured = MakeFeedbackStepPlan(cells[0].schedule, cells[0].plan).value();
+  for (size_t i = 0; i < measured.steps.size(); ++i) {
+    EXPECT_EQ(measured.steps[i].timestep, plans->front().steps.steps[i].timestep);
+    EXPECT_EQ(measured.steps[i].a, plans->front().steps.steps[i].a);
+  }
 }
 
 TEST_F(CellTest, TheModelItselfIsJudgedAtBaseSteps) {

@@ -91,6 +91,19 @@ TEST_F(FeedbackPlanTest, FittedCoefficientsTakeThePlaceOfTheSolvers) {
   }
 }
 
+TEST_F(FeedbackPlanTest, FittedCoefficientsMustAgreeThatFeedbackIsOutsideOfTheHistory) {
+  FeedbackPlan plan = {.steps = 3,
+                       .coefficients = {{0.5, 0.6, 0}, {0.1, 1.2, 0}, {0.1, 1.2, -0.3}},
+                       .feedback = {{1, 0}},
+                       .feedback_in_history = false};
+  EXPECT_THAT(ErrorOf(plan), HasSubstr("c of coefficients must be 0 at step 2, is -0.3"));
+  plan.coefficients[2].c = 0;
+  EXPECT_TRUE(MakeFeedbackStepPlan(schedule_, plan).ok());
+  plan.coefficients[2].c = -0.3;
+  plan.feedback_in_history = true;
+  EXPECT_TRUE(MakeFeedbackStepPlan(schedule_, plan).ok());
+}
+
 TEST_F(FeedbackPlanTest, SaysWhatIsOutOfRange) {
   EXPECT_THAT(ErrorOf({.steps = 2, .coefficients = {{1, 1, 0}}}),
               HasSubstr("coefficients must be as many as steps, 2, are 1"));

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -13,6 +14,7 @@
 
 #include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/diffusion_model.h"
+#include "engine/training/feedback_losses.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
 #include "tests/training/small_dataset.h"
@@ -265,6 +267,65 @@ TEST_F(FeedbackTrainerTest, PicturesHaveNoHistory) {
   options_.data = "/anywhere";
   EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
               HasSubstr("feedback_in_history must be false"));
+}
+
+TEST(PictureTaskTest, EveryFeedbackStepMeetsBothGuidanceScales) {
+  for (const int steps : {1, 2, 3, 4}) {
+    CalibratedPlan plan;
+    for (int step = 0; step < steps; ++step) plan.plan.feedback.push_back({step, 0.0});
+    plan.max_guidance_scale = 2.5;
+    std::set<std::pair<int, double>> tasks;
+    for (int64_t picture = 0; picture < 2 * steps; ++picture) {
+      const PictureTask task = TaskOf(plan, picture);
+      tasks.insert({task.feedback.step, task.guidance_scale});
+    }
+    EXPECT_EQ(tasks.size(), 2u * steps);
+  }
+}
+
+TEST_F(FeedbackTrainerTest, LearnsBesideABackboneInBfloat16) {
+  WritePlans("");
+  options_.bf16_backbone = true;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  EXPECT_LT(Measures().back(), 0.9 * PlainError(*model));
+}
+
+TEST_F(FeedbackTrainerTest, StatesOfImagesNeedNoTrainingReference) {
+  WritePlans(R"(, "feedback_in_history": false)");
+  options_.states = FeedbackStates::kImages;
+  options_.data = SmallDataset("feedback_trainer", 12, 8);
+  options_.loop.steps = 1;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  for (const auto& entry : std::filesystem::directory_iterator(model_ + "/training/feedback")) {
+    EXPECT_EQ(entry.path().filename().string().find("training_guidance"), std::string::npos);
+  }
+}
+
+TEST_F(FeedbackTrainerTest, DoesNotGoOnFromARunOfOtherPlans) {
+  WritePlans("");
+  options_.loop.steps = 2;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  WritePlans(R"(, "target_timesteps": [500, 100])");
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              HasSubstr("other plans or settings; --no_resume begins anew"));
+  options_.loop.resume = false;
+  EXPECT_TRUE(TrainFeedback(options_, stop_).ok());
+}
+
+TEST_F(FeedbackTrainerTest, ARunThatGoesOnWithAnotherLossJudgesByThatAlone) {
+  WritePlans("");
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  std::filesystem::remove_all(model_ + "/feedback");
+  options_.loss = SamplerLoss::kPictures;
+  options_.loop.steps = 80;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const std::vector<double> measures = Measures();
+  ASSERT_EQ(measures.size(), 4u);
+  EXPECT_TRUE(std::filesystem::exists(model_ + "/feedback/config.json"))
+      << "latents " << measures[1] << ", pictures " << measures[2];
 }
 
 TEST_F(FeedbackTrainerTest, AResumedRunKeepsTheBestModuleOfBefore) {

@@ -1,6 +1,7 @@
 #include "engine/training/image_folder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -79,6 +80,26 @@ TEST(ImageFolderTest, NamesTheLineThatIsWrong) {
       FolderWith("broken", "{\"file_name\": \"a.png\", \"label\": 0}\n{oops\n");
   EXPECT_THAT(std::string(ImageFolder::Open(path, 8).status().message()),
               HasSubstr("metadata.jsonl:2"));
+}
+
+TEST(ImageFolderTest, IdentityChangesWithThePicturesAndTheirPlace) {
+  const std::string path = SmallDataset("identity", 3, 8);
+  const auto identity = [](const std::string& folder) {
+    return ImageFolder::Open(folder, 8)->Identity();
+  };
+  const auto first = identity(path);
+  ASSERT_TRUE(first.ok()) << first.status();
+  EXPECT_EQ(*identity(path), *first);
+  EXPECT_NE(*identity(SmallDataset("identity_of_another", 3, 8)), *first);
+  std::filesystem::path picture;
+  for (const auto& entry : std::filesystem::directory_iterator(path)) {
+    if (entry.path().extension() == ".png") picture = entry.path();
+  }
+  std::filesystem::last_write_time(
+      picture, std::filesystem::last_write_time(picture) + std::chrono::hours(1));
+  EXPECT_NE(*identity(path), *first);
+  std::filesystem::remove(picture);
+  EXPECT_TRUE(absl::IsNotFound(identity(path).status()));
 }
 
 TEST(ImageFolderTest, NamesThePictureThatCannotBeRead) {

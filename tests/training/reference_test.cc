@@ -5,6 +5,7 @@
 
 #include <torch/types.h>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/sampling/solver.h"
@@ -137,6 +138,17 @@ TEST_F(ReferenceTest, ASearchEndsNoWorseThanItsCandidatesAndKeepsTheFirstTimeste
   EXPECT_LE(found.rmse, other.rmse);
 }
 
+TEST_F(ReferenceTest, ASearchForAsManyStepsAsLevelsVisitsThemAll) {
+  const std::vector<double> levels = DenseTimesteps(schedule_, 6);
+  const Reference reference = Solve(levels);
+  const auto found = [&](int steps) {
+    return SearchTimesteps(denoiser_, schedule_, {.steps = steps}, reference, {}, stop_);
+  };
+  EXPECT_EQ(found(6)->plan.timesteps, levels);
+  EXPECT_THAT(std::string(found(7).status().message()),
+              testing::HasSubstr("steps must be 1 to the 6 levels"));
+}
+
 // A plan that starts later starts from noise too, not from the other's state there.
 TEST_F(ReferenceTest, PlansThatStartElsewhereHaveReferencesOfTheirOwn) {
   const std::string prefix = TestPath("plans");
@@ -209,6 +221,14 @@ TEST_F(LandingTest, FinerTeachersAgreeWithEachOther) {
     return LandWithTeacherOnTrajectory(model_, schedule_, PointersTo(images), substeps);
   };
   EXPECT_LT(Rmse(output(16), output(32)), 0.3 * Rmse(output(1), output(32)));
+}
+
+TEST_F(LandingTest, ATargetAtTheLastTimestepIsTheLimitOfThoseBeforeIt) {
+  const auto land = [&](double target) {
+    std::vector<Trajectory> images = AtSecondStep(target);
+    return LandWithTeacherOnTrajectory(model_, schedule_, PointersTo(images), 4);
+  };
+  EXPECT_LT(Rmse(land(0), land(1)), 0.05 * Rmse(land(0), land(400)));
 }
 
 TEST_F(LandingTest, LeavesTheImagesWhereTheyWere) {

@@ -85,6 +85,25 @@ TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
   ExpectThatAResumedRunEndsAtTheSameBits(OptimizerKind::kMuon, {16, 20});
 }
 
+TEST(TrainingLoopTest, GoesOnFromACheckpointOfItsOwnRunAlone) {
+  TrainingOptions options = Options("own", 5);
+  const std::atomic<bool> stop{false};
+  const auto run = [&](const std::string& name, int64_t steps) {
+    ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+    TrainingTask task = TaskFor(parameters);
+    task.run = name;
+    options.steps = steps;
+    return RunTraining(task, options, parameters, stop);
+  };
+  EXPECT_TRUE(run("first", 5).ok());
+  const absl::Status other = run("second", 10);
+  EXPECT_TRUE(absl::IsInvalidArgument(other));
+  EXPECT_NE(other.message().find("--no_resume begins anew"), std::string::npos) << other;
+  EXPECT_TRUE(run("first", 10).ok());
+  options.resume = false;
+  EXPECT_TRUE(run("second", 10).ok());
+}
+
 TEST(TrainingLoopTest, EndsAtTheCheckpointAfterWhichItHasConverged) {
   ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
   TrainingOptions options = Options("converged", 50);

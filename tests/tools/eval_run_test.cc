@@ -1,0 +1,91 @@
+#include "tools/eval_run.h"
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/checkpoint/json_config.h"
+#include "tests/training/small_model.h"
+
+namespace ilf {
+namespace {
+
+class EvalRunTest : public ::testing::Test {
+ protected:
+  EvalRunTest() {
+    options_.model = root_;
+    options_.out = root_ + "/eval.jsonl";
+    options_.guidance_scales = {1.0};
+    options_.images = 2;
+    options_.reference_steps = 8;
+  }
+  ~EvalRunTest() override { std::filesystem::remove_all(root_); }
+
+  void Measure(const std::vector<int>& steps, const EvalWeights& weights = {"backbone", ""}) {
+    std::vector<Cell> cells;
+    for (const int n : steps) {
+      cells.push_back(PlainCell(model_->schedule(), SolverKind::kDdim, Spacing::kLinspace, n));
+    }
+    const Subjects subjects = ClassesOf(model_->transformer().config());
+    const absl::Status status =
+        EvalRun(options_, *model_, subjects, /*silent=*/nullptr, stop_).Run(cells, weights);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // The cells of the lines that can be read, in order.
+  std::vector<std::string> Lines() const {
+    std::vector<std::string> cells;
+    std::ifstream file(options_.out);
+    for (std::string line; std::getline(file, line);) {
+      const auto json = JsonConfig::FromText(line, "line");
+      if (json.ok()) cells.push_back(json->GetString("cell").value());
+    }
+    return cells;
+  }
+
+  const std::string root_ = SmallModelDirectory("eval_run");
+  const std::shared_ptr<const DiffusionModel> model_ =
+      DiffusionModel::Load(root_, "small", {}).value();
+  const std::atomic<bool> stop_{false};
+  EvalOptions options_;
+};
+
+using Cells = std::vector<std::string>;
+
+TEST_F(EvalRunTest, GoesOnWhereItStopped) {
+  Measure({2});
+  Measure({2, 3});
+  EXPECT_EQ(Lines(), (Cells{"ddim linspace 2", "ddim linspace 3"}));
+  Measure({2, 3});
+  EXPECT_EQ(Lines().size(), 2u);
+}
+
+TEST_F(EvalRunTest, LeavesALineThatAKilledRunDidNotFinishAlone) {
+  Measure({2});
+  std::ofstream(options_.out, std::ios::app) << R"({"cell": "ddim lin)";
+  Measure({2, 3});
+  EXPECT_EQ(Lines(), (Cells{"ddim linspace 2", "ddim linspace 3"}));
+}
+
+TEST_F(EvalRunTest, MeasuresOtherWeightsAndMoreImagesAnew) {
+  Measure({2});
+  Measure({2}, {"another backbone", ""});
+  EXPECT_EQ(Lines().size(), 2u);
+  options_.images = 3;
+  Measure({2});
+  EXPECT_EQ(Lines().size(), 3u);
+}
+
+TEST_F(EvalRunTest, TheModuleCountsWhereItRuns) {
+  Measure({2}, {"backbone", "a module"});
+  Measure({2}, {"backbone", "another"});
+  EXPECT_EQ(Lines().size(), 1u);
+}
+
+}  // namespace
+}  // namespace ilf
