@@ -13,16 +13,21 @@
 namespace ilf {
 namespace {
 
+// Of the models in a folder; null where they cannot be loaded.
+TorchRunners* RunnersOf(const std::string& model_root) {
+  TorchRunnerOptions options;
+  options.model_root = model_root;
+  options.devices = {"cpu"};
+  options.dtype = "float32";
+  absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
+  EXPECT_TRUE(made.ok()) << made.status();
+  return made.ok() ? new TorchRunners(*std::move(made)) : nullptr;
+}
+
 class TorchStepRunnerTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    TorchRunnerOptions options;
-    options.model_root = ILF_SOURCE_DIR "/models";
-    options.devices = {"cpu"};
-    options.dtype = "float32";
-    absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
-    ASSERT_TRUE(made.ok()) << made.status();
-    runners_ = new TorchRunners(*std::move(made));
+    runners_ = RunnersOf(ILF_SOURCE_DIR "/models");
   }
   static void TearDownTestSuite() { delete runners_; }
 
@@ -110,13 +115,7 @@ TEST_F(TorchStepRunnerTest, PreviewsHaveTheLatentsSizeUntilTheyAreResized) {
 class BinnedModelTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    TorchRunnerOptions options;
-    options.model_root = ILF_SOURCE_DIR "/tests/fixtures/pixart/pipelines";
-    options.devices = {"cpu"};
-    options.dtype = "float32";
-    absl::StatusOr<TorchRunners> made = MakeTorchRunners(options);
-    ASSERT_TRUE(made.ok()) << made.status();
-    runners_ = new TorchRunners(*std::move(made));
+    runners_ = RunnersOf(ILF_SOURCE_DIR "/tests/fixtures/pixart/pipelines");
   }
   static void TearDownTestSuite() { delete runners_; }
 
