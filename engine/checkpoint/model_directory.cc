@@ -2,13 +2,12 @@
 
 #include <filesystem>
 #include <map>
-#include <set>
-#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
+#include "engine/checkpoint/weight_files.h"
 
 namespace ilf {
 namespace {
@@ -18,21 +17,6 @@ namespace fs = std::filesystem;
 constexpr char kWeights[] = "diffusion_pytorch_model.safetensors";
 constexpr char kTextWeights[] = "model.safetensors";
 constexpr char kTextEncoder[] = "text_encoder";
-
-// `weights`, or where that is absent the shards that `weights`.index.json lists, in the order of
-// their names. They need not be there.
-absl::StatusOr<std::vector<std::string>> WeightFiles(const std::string& weights) {
-  const std::string index = weights + ".index.json";
-  std::error_code error;
-  if (fs::exists(weights, error) || !fs::exists(index, error)) return std::vector{weights};
-  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(index));
-  using ShardByTensor = std::map<std::string, std::string>;
-  ILF_ASSIGN_OR_RETURN(const ShardByTensor shard_of, json.GetStringMap("weight_map"));
-  const std::string folder = fs::path(weights).parent_path().string();
-  std::set<std::string> shards;
-  for (const auto& [tensor, shard] : shard_of) shards.insert(absl::StrCat(folder, "/", shard));
-  return std::vector<std::string>(shards.begin(), shards.end());
-}
 
 // The name of a pickle of weights, whole or a shard of it (diffusion_pytorch_model.bin,
 // pytorch_model-00001-of-00002.bin); empty when the folder holds none.
@@ -57,8 +41,8 @@ absl::Status NoSuchWeights(const std::string& file) {
 }
 
 absl::Status CheckWeights(const std::string& weights) {
-  ILF_ASSIGN_OR_RETURN(const std::vector<std::string> files, WeightFiles(weights));
-  for (const std::string& file : files) {
+  ILF_ASSIGN_OR_RETURN(const WeightFiles found, FindWeightFiles(weights));
+  for (const std::string& file : found.files) {
     std::error_code error;
     if (!fs::is_regular_file(file, error)) return NoSuchWeights(file);
   }
@@ -129,11 +113,10 @@ absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
 }
 
 absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory) {
-  const std::string whole = directory.TransformerWeights();
-  ILF_ASSIGN_OR_RETURN(const std::vector<std::string> files, WeightFiles(whole));
-  if (files == std::vector{whole}) return FileSha256(whole);
+  ILF_ASSIGN_OR_RETURN(const WeightFiles found, FindWeightFiles(directory.TransformerWeights()));
+  if (found.index.empty()) return FileSha256(found.files.front());
   std::string hashes;
-  for (const std::string& file : files) {
+  for (const std::string& file : found.files) {
     ILF_ASSIGN_OR_RETURN(const std::string hash, FileSha256(file));
     hashes += hash;
   }

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <set>
 #include <utility>
 #include <vector>
 
@@ -15,8 +14,8 @@
 #include "absl/strings/str_join.h"
 #include "c10/core/ScalarType.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/safetensors.h"
+#include "engine/checkpoint/weight_files.h"
 
 namespace ilf {
 namespace {
@@ -61,36 +60,26 @@ absl::StatusOr<StateDict> StateDict::Load(const std::string& path) {
 
 absl::StatusOr<StateDict> StateDict::LoadFolder(const std::string& folder,
                                                 const std::string& name) {
-  const std::string whole = absl::StrCat(folder, "/", name, ".safetensors");
-  const std::string index = whole + ".index.json";
-  std::error_code error;
-  if (std::filesystem::exists(whole, error) || !std::filesystem::exists(index, error)) {
-    return Load(whole);
-  }
+  ILF_ASSIGN_OR_RETURN(const WeightFiles found,
+                       FindWeightFiles(absl::StrCat(folder, "/", name, ".safetensors")));
+  if (found.index.empty()) return Load(found.files.front());
   const auto wrong = [&](absl::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat(index, ": ", what));
+    return absl::InvalidArgumentError(absl::StrCat(found.index, ": ", what));
   };
-  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(index));
-  using ShardByTensor = std::map<std::string, std::string>;
-  ILF_ASSIGN_OR_RETURN(const ShardByTensor shard_of, json.GetStringMap("weight_map"));
-  std::set<std::string> shards;
-  for (const auto& [tensor, shard] : shard_of) shards.insert(shard);
-  StateDict all(index);
-  for (const std::string& shard : shards) {
-    if (shard.find('/') != std::string::npos) {
-      return wrong(absl::StrCat("shard '", shard, "' must be a file of the same folder"));
-    }
-    ILF_ASSIGN_OR_RETURN(StateDict part, Load(absl::StrCat(folder, "/", shard)));
+  StateDict all(found.index);
+  for (const std::string& file : found.files) {
+    const std::string shard = std::filesystem::path(file).filename().string();
+    ILF_ASSIGN_OR_RETURN(StateDict part, Load(file));
     for (auto& [tensor, item] : part.items_) {
-      const auto found = shard_of.find(tensor);
-      if (found == shard_of.end() || found->second != shard) {
+      const auto place = found.shard_of.find(tensor);
+      if (place == found.shard_of.end() || place->second != shard) {
         return wrong(
             absl::StrCat("does not place tensor '", tensor, "' in ", shard, ", which holds it"));
       }
       all.items_.emplace(tensor, std::move(item));
     }
   }
-  for (const auto& [tensor, shard] : shard_of) {
+  for (const auto& [tensor, shard] : found.shard_of) {
     if (!all.Has(tensor)) {
       return wrong(
           absl::StrCat("places tensor '", tensor, "' in ", shard, ", which does not hold it"));
