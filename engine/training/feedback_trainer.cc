@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -10,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/types.h>
 
 #include "absl/strings/str_cat.h"
@@ -18,155 +16,20 @@
 #include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
-#include "engine/checkpoint/model_directory.h"
-#include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/feedback.h"
-#include "engine/pipeline/scheduler_config.h"
+#include "engine/training/feedback_lesson.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/image_folder.h"
-#include "engine/training/initial_weights.h"
 #include "engine/training/latent_cache.h"
-#include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
-#include "engine/training/plan_references.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
 namespace {
 
-// The frozen backbone, and where it comes from.
-struct Backbone {
-  Transformer transformer;
-  NoiseSchedule schedule;
-  std::string sha256;
-};
-
-// One file or shards.
-absl::StatusOr<StateDict> BackboneWeights(const ModelDirectory& directory) {
-  return StateDict::LoadFolder(directory.path + "/transformer", "diffusion_pytorch_model");
-}
-
-absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
-                                      const Execution& execution) {
-  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
-  ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
-                       TransformerConfig::FromJson(directory.transformer));
-  ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
-  ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
-  ILF_ASSIGN_OR_RETURN(StateDict weights, BackboneWeights(directory));
-  ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
-  ILF_ASSIGN_OR_RETURN(std::string sha256, BackboneSha256(directory));
-  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
-}
-
 // Of the frozen blocks.
 at::ScalarType DtypeOf(const FeedbackTrainingOptions& options) {
   return options.bf16_backbone ? at::kBFloat16 : at::kFloat;
-}
-
-std::string FolderOf(const FeedbackTrainingOptions& options) {
-  return options.loop.output + "/training/feedback";
-}
-
-// What is to be learned, and from what.
-struct Lesson {
-  FeedbackConfig config;
-  std::vector<CalibratedPlan> plans;            // they state their timesteps
-  std::vector<Reference> training;              // by plan, with kSampler
-  std::vector<Reference> validation;            // by plan
-};
-
-absl::Status CheckPlan(const FeedbackTrainingOptions& options, const FeedbackPlan& plan) {
-  const auto wrong = [&](absl::string_view what) {
-    return absl::InvalidArgumentError(absl::StrCat(options.plans, ": ", what));
-  };
-  const bool images = options.states == FeedbackStates::kImages;
-  if (plan.feedback.empty() && (images || plan.coefficients.empty())) {
-    return wrong(
-        "a plan has nothing to learn: neither feedback_steps nor, on sampler states, coefficients");
-  }
-  if (images && plan.feedback_in_history) {
-    return wrong("states of images have no step before them: feedback_in_history must be false");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backbone& backbone,
-                             const std::atomic<bool>& stop, Lesson& lesson) {
-  std::error_code error;
-  std::filesystem::create_directories(FolderOf(options), error);
-  if (error) {
-    return absl::InvalidArgumentError(absl::StrCat(FolderOf(options), ": ", error.message()));
-  }
-  ILF_ASSIGN_OR_RETURN(const Subjects subjects, ReadSubjects(options.loop.output, options.prompts,
-                                                             {.device = options.loop.device}));
-  const auto solve = [&](const char* part, uint64_t first_seed, int64_t images) {
-    const bool landing =
-        options.states == FeedbackStates::kSampler && options.loss == SamplerLoss::kLanding;
-    return SolvePlanReferences({&backbone.transformer}, backbone.schedule, lesson.plans,
-                               {.images = images,
-                                .first_seed = first_seed,
-                                .min_steps = options.reference_steps,
-                                .subjects = subjects,
-                                .keep_starts = landing,
-                                .file_prefix = absl::StrCat(FolderOf(options), "/", part),
-                                .key = backbone.sha256,
-                                .device = options.loop.device},
-                               stop);
-  };
-  if (options.states == FeedbackStates::kSampler) {
-    ILF_ASSIGN_OR_RETURN(lesson.training,
-                         solve("training", kFirstFeedbackTrainingSeed, options.train_images));
-  }
-  ILF_ASSIGN_OR_RETURN(lesson.validation, solve("validation", kFirstFeedbackValidationSeed,
-                                                options.validation_images));
-  return absl::OkStatus();
-}
-
-// The backbone that solves has packed weights, which differentiation cannot do with; it is gone
-// before the one that is differentiated through is loaded.
-absl::StatusOr<Lesson> PrepareLesson(const FeedbackTrainingOptions& options,
-                                     const std::atomic<bool>& stop) {
-  ILF_ASSIGN_OR_RETURN(
-      const Backbone backbone,
-      LoadBackbone(options, {.device = options.loop.device, .dtype = DtypeOf(options)}));
-  ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(options.plans));
-  Lesson lesson;
-  ILF_ASSIGN_OR_RETURN(lesson.config,
-                       FeedbackConfig::FromJson(json, backbone.transformer.config()));
-  ILF_ASSIGN_OR_RETURN(lesson.plans, ReadFeedbackPlans(json, backbone.schedule));
-  for (CalibratedPlan& plan : lesson.plans) {
-    plan.plan.timesteps.clear();
-    for (const PlannedStep& step : plan.steps.steps) plan.plan.timesteps.push_back(step.timestep);
-    ILF_ASSIGN_OR_RETURN(plan.steps, MakeFeedbackStepPlan(backbone.schedule, plan.plan));
-    ILF_RETURN_IF_ERROR(CheckPlan(options, plan.plan));
-  }
-  ILF_RETURN_IF_ERROR(SolveReferences(options, backbone, stop, lesson));
-  return lesson;
-}
-
-absl::StatusOr<NamedTensors> InitialWeights(const FeedbackTrainingOptions& options,
-                                            const FeedbackConfig& config,
-                                            const TransformerConfig& backbone) {
-  NamedTensors weights = InitialFeedback(
-      config, backbone, at::make_generator<at::CPUGeneratorImpl>(options.loop.seed));
-  if (!options.initial_model.empty()) {
-    ILF_RETURN_IF_ERROR(
-        TakeWeights(options.initial_model + "/feedback", "diffusion_pytorch_model", weights));
-    weights["scales"] = weights["scales"].to(at::kFloat) / options.scale_gain;
-    return weights;
-  }
-  if (options.initial == InitialBlock::kIdentity) return weights;
-  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
-  ILF_ASSIGN_OR_RETURN(StateDict stored, BackboneWeights(directory));
-  const std::string from = absl::StrCat("transformer_blocks.", config.inner.end - 1, ".");
-  for (auto& [name, tensor] : weights) {
-    if (name == "scales") continue;
-    ILF_ASSIGN_OR_RETURN(const at::Tensor copied,
-                         stored.Take(from + name.substr(strlen("block.")), tensor.sizes().vec()));
-    tensor = copied.to(at::kFloat);
-  }
-  return weights;
 }
 
 // What the coefficients of plan `plan` have learned, [steps, 3], among the parameters.
@@ -193,7 +56,7 @@ class FeedbackTraining {
         training_(std::move(lesson.training)),
         validation_(std::move(lesson.validation)),
         run_({.device = options.loop.device}),
-        folder_(FolderOf(options)),
+        folder_(FeedbackFolderOf(options)),
         initial_(std::move(initial)),
         parameters_(WithDeltas(initial_, plans_), options.loop.device) {}
 
@@ -422,7 +285,7 @@ absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::at
   if (options.states == FeedbackStates::kImages && options.data.empty()) {
     return absl::InvalidArgumentError("states of images need an image folder (--data)");
   }
-  ILF_ASSIGN_OR_RETURN(Lesson lesson, PrepareLesson(options, stop));
+  ILF_ASSIGN_OR_RETURN(Lesson lesson, PrepareLesson(options, DtypeOf(options), stop));
   ILF_ASSIGN_OR_RETURN(const Backbone backbone,
                        LoadBackbone(options, {.device = options.loop.device,
                                               .dtype = DtypeOf(options),
