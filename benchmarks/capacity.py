@@ -88,7 +88,7 @@ class Server:
         port_file.unlink(missing_ok=True)
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
         began = time.monotonic()
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             [args.build / "bin/ilf-server", "--model_root", root, "--address", "127.0.0.1:0", "--metrics_address",
              "127.0.0.1:0", "--port_file", port_file, "--device", args.device, "--threads_per_worker",
              str(args.threads), "--dtype", args.dtype, "--max_active_images", str(args.max_active_images),
@@ -103,7 +103,7 @@ class Server:
 
     def _wait(self, condition):
         while not (result := condition()):
-            if self._process.poll() is not None:
+            if self.process.poll() is not None:
                 raise SystemExit("ilf-server did not start")
             time.sleep(0.01)
         return result
@@ -115,8 +115,8 @@ class Server:
                 for name in names]
 
     def _stop(self):
-        self._process.terminate()
-        self._process.wait()
+        self.process.terminate()
+        self.process.wait()
 
 
 class Load:

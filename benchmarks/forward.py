@@ -32,8 +32,8 @@ class CppForward:
         if self.process.stdout.readline().strip() != "ready":
             raise SystemExit("ilf-bench-forward did not start")
 
-    def time(self, rows, repetitions, feedback=False):
-        self.process.stdin.write(f"{rows} {repetitions}{' feedback' if feedback else ''}\n")
+    def time(self, rows, repetitions, kind="plain"):
+        self.process.stdin.write(f"{rows} {repetitions} {kind}\n")
         self.process.stdin.flush()
         seconds = [float(seconds) for seconds in self.process.stdout.readline().split()]
         if len(seconds) != repetitions:

@@ -1,19 +1,24 @@
-// Times the DiT transformer's forward pass, on orders from benchmarks/forward.py.
+// Times the transformer's forward pass, on orders from benchmarks/forward.py and packing.py.
 //
-// After "ready" on stdout each line "ROWS REPETITIONS" on stdin is answered by one line of
-// REPETITIONS times in seconds; "ROWS REPETITIONS feedback" times passes with feedback on all rows,
-// for a model with a feedback module. So the script can take turns between this program and another
+// After "ready" on stdout each line "ROWS REPETITIONS [KIND]" on stdin is answered by one line of
+// REPETITIONS times in seconds. KIND is "plain" (the default), "feedback" (on all rows, of a DiT
+// with a feedback module), "packed" (rows of four sizes in one pass, of a PixArt) or "apart" (the
+// same rows in a pass for each size). So the script can take turns between this program and another
 // one.
 #include <filesystem>
 #include <iostream>
+#include <map>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
@@ -23,6 +28,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/model_directory.h"
@@ -36,6 +42,7 @@ namespace ilf {
 namespace {
 
 constexpr int kMaxRows = 4096;
+constexpr int64_t kPromptTokens = 12;
 
 struct Options {
   std::string model;
@@ -76,14 +83,20 @@ absl::StatusOr<Model> LoadModel(const Options& options) {
   return Model{std::move(transformer), std::move(module)};
 }
 
+enum class Kind { kPlain, kFeedback, kPacked, kApart };
+
 struct Order {
   int rows = 0;
   int repetitions = 0;
-  bool feedback = false;
+  Kind kind = Kind::kPlain;
 };
 
 // Nothing where the line is no order.
 std::optional<Order> ParseOrder(const std::string& line) {
+  static const std::map<std::string, Kind> kinds = {{"plain", Kind::kPlain},
+                                                    {"feedback", Kind::kFeedback},
+                                                    {"packed", Kind::kPacked},
+                                                    {"apart", Kind::kApart}};
   std::istringstream words(line);
   Order order;
   words >> order.rows >> order.repetitions;
@@ -91,35 +104,101 @@ std::optional<Order> ParseOrder(const std::string& line) {
     return std::nullopt;
   }
   if (std::string word; words >> word) {
-    if (word != "feedback") return std::nullopt;
-    order.feedback = true;
+    const auto kind = kinds.find(word);
+    if (kind == kinds.end()) return std::nullopt;
+    order.kind = kind->second;
   }
   return order;
 }
 
-void TimePasses(const Model& model, const Order& order) {
-  const TransformerConfig& config = model.transformer.config();
+// Rows of one or more sizes, about as large as the model's own.
+struct Batch {
+  std::vector<at::Tensor> latents;
+  at::Tensor timesteps;
+  RowConditions rows;
+
+  // The rows of one size.
+  Batch Part(size_t size) const {
+    int64_t begin = 0;
+    for (size_t i = 0; i < size; ++i) begin += latents[i].size(0);
+    std::vector<int64_t> index(latents[size].size(0));
+    std::iota(index.begin(), index.end(), begin);
+    return {{latents[size]}, timesteps.narrow(0, begin, index.size()), rows.Select(index)};
+  }
+};
+
+RowConditions RandomConditions(const Transformer& transformer, int64_t rows,
+                               const at::Generator& generator) {
+  const TransformerConfig& config = transformer.config();
+  if (!config.reads_text()) {
+    return at::randint(config.num_classes + 1, {rows}, generator, at::kLong);
+  }
+  std::vector<PromptRows::Context> prompts;
+  for (int64_t row = 0; row < rows; ++row) {
+    prompts.push_back(std::make_shared<const PromptContext>(transformer.ReadPrompt(
+        at::randn({1, kPromptTokens, config.text_channels()}, generator, at::kFloat))));
+  }
+  return RowConditions(PromptRows(prompts), at::full({rows, 2}, 8.0 * config.sample_size));
+}
+
+Batch RandomBatch(const Transformer& transformer, int64_t rows, bool several_sizes) {
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/0);
-  const at::Tensor latents =
-      at::randn({order.rows, config.in_channels, config.sample_size, config.sample_size}, generator,
-                at::kFloat);
-  const at::Tensor timesteps = at::rand({order.rows}, generator, at::kFloat).mul(999).floor();
-  const at::Tensor classes =
-      at::randint(config.num_classes + 1, {order.rows}, generator, at::kLong);
-  std::vector<int64_t> all(order.rows);
-  std::iota(all.begin(), all.end(), 0);
-  const FeedbackRows feedback = {all, timesteps.mul(0.5)};
+  const int64_t side = transformer.config().sample_size;
+  std::vector<std::pair<int64_t, int64_t>> sizes = {{side, side}};
+  if (several_sizes) {
+    sizes.insert(
+        sizes.end(),
+        {{3 * side / 2, 3 * side / 4}, {3 * side / 4, 3 * side / 2}, {2 * side, side / 2}});
+  }
+  Batch batch;
+  for (const auto& [height, width] : sizes) {
+    batch.latents.push_back(at::randn({rows / static_cast<int64_t>(sizes.size()),
+                                       transformer.config().in_channels, height, width},
+                                      generator, at::kFloat));
+  }
+  batch.timesteps = at::rand({rows}, generator, at::kFloat).mul(999).floor();
+  batch.rows = RandomConditions(transformer, rows, generator);
+  return batch;
+}
+
+void RunPass(const Model& model, Kind kind, const Batch& batch, absl::Span<const Batch> parts) {
+  if (kind == Kind::kFeedback) {
+    std::vector<int64_t> all(batch.timesteps.size(0));
+    std::iota(all.begin(), all.end(), 0);
+    PassWithFeedback(model.transformer, *model.feedback, batch.latents, batch.timesteps, batch.rows,
+                     {all, batch.timesteps.mul(0.5)});
+  } else if (kind == Kind::kApart) {
+    for (const Batch& part : parts) model.transformer(part.latents, part.timesteps, part.rows);
+  } else {
+    model.transformer(batch.latents, batch.timesteps, batch.rows);
+  }
+}
+
+void TimePasses(const Model& model, const Order& order) {
+  const bool several_sizes = order.kind == Kind::kPacked || order.kind == Kind::kApart;
+  const Batch batch = RandomBatch(model.transformer, order.rows, several_sizes);
+  std::vector<Batch> parts;
+  for (size_t i = 0; i < batch.latents.size(); ++i) parts.push_back(batch.Part(i));
   for (int i = 0; i < order.repetitions; ++i) {
     const absl::Time start = absl::Now();
-    if (order.feedback) {
-      PassWithFeedback(model.transformer, *model.feedback, latents, timesteps, classes, feedback);
-    } else {
-      model.transformer(latents, timesteps, classes);
-    }
+    RunPass(model, order.kind, batch, parts);
     std::cout << absl::ToDoubleSeconds(absl::Now() - start)
               << (i + 1 < order.repetitions ? ' ' : '\n');
   }
   std::cout.flush();
+}
+
+// Why the model cannot do what is ordered; empty where it can.
+std::string Objection(const Model& model, const Order& order) {
+  const TransformerConfig& config = model.transformer.config();
+  if (order.kind == Kind::kFeedback && !model.feedback) return "the model has no feedback module";
+  if (order.kind == Kind::kFeedback && config.reads_text()) return "feedback is timed of DiTs only";
+  if (order.kind != Kind::kPacked && order.kind != Kind::kApart) return "";
+  if (!config.reads_text()) return "a DiT has one size";
+  if (order.rows % 4 != 0 || config.sample_size % 8 != 0) {
+    return "four sizes need rows in fours, and a latent side in eights";
+  }
+  return "";
 }
 
 int Serve(const Options& options) {
@@ -134,11 +213,11 @@ int Serve(const Options& options) {
   for (std::string line; std::getline(std::cin, line);) {
     const std::optional<Order> order = ParseOrder(line);
     if (!order) {
-      std::cerr << "expected ROWS REPETITIONS [feedback], got '" << line << "'\n";
+      std::cerr << "expected ROWS REPETITIONS [KIND], got '" << line << "'\n";
       return 1;
     }
-    if (order->feedback && !model->feedback) {
-      std::cerr << options.model << " has no feedback module\n";
+    if (const std::string objection = Objection(*model, *order); !objection.empty()) {
+      std::cerr << options.model << ": " << objection << "\n";
       return 1;
     }
     TimePasses(*model, *order);

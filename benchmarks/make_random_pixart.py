@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes a random PixArt-Sigma-XL-2-1024-MS as published: speed does not depend on what the weights say.
+"""Writes a random PixArt-Sigma-XL-2 as published: speed does not depend on what the weights say.
 
-Usage: make_random_pixart.py OUT [--t5_layers N] [--t5_dim N] [--layers N] [--dtype bfloat16 | float16 | float32]
-                             [--tokenizer DIR]
+Usage: make_random_pixart.py OUT [--size 256 | 512 | 1024 | 2048] [--t5_layers N] [--t5_dim N] [--layers N]
+                             [--dtype bfloat16 | float16 | float32] [--tokenizer DIR]
 
 The transformer has 611 million parameters and the T5 encoder 4.8 billion; --t5_layers and --t5_dim make a smaller
 one. The text encoder is written in shards with an index. The tokenizer is copied, by default from a fixture, whose
@@ -39,15 +39,16 @@ INDEX = {"_class_name": "PixArtSigmaPipeline", **VERSION,
          "vae": ["diffusers", "AutoencoderKL"]}
 
 
-def transformer_config(layers, caption_channels):
+def transformer_config(size, layers, caption_channels):
+    """Of the model for pictures of size x size pixels."""
     return {"_class_name": "Transformer2DModel", **VERSION, "activation_fn": "gelu-approximate",
             "attention_bias": True, "attention_head_dim": HEAD_DIM, "attention_type": "default",
             "caption_channels": caption_channels, "cross_attention_dim": HEADS * HEAD_DIM,
-            "double_self_attention": False, "dropout": 0.0, "in_channels": 4, "interpolation_scale": 2,
+            "double_self_attention": False, "dropout": 0.0, "in_channels": 4, "interpolation_scale": size / 512,
             "norm_elementwise_affine": False, "norm_eps": 1e-6, "norm_num_groups": 32,
             "norm_type": "ada_norm_single", "num_attention_heads": HEADS, "num_embeds_ada_norm": 1000,
             "num_layers": layers, "num_vector_embeds": None, "only_cross_attention": False, "out_channels": 8,
-            "patch_size": 2, "sample_size": 128, "upcast_attention": False, "use_additional_conditions": False,
+            "patch_size": 2, "sample_size": size // 8, "upcast_attention": False, "use_additional_conditions": False,
             "use_linear_projection": False}
 
 
@@ -144,6 +145,8 @@ def write_json(path, value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("--size", type=int, choices=(256, 512, 1024, 2048), default=1024,
+                        help="pixels a side of the pictures that the model is for (%(default)s)")
     parser.add_argument("--t5_layers", type=int, default=24)
     parser.add_argument("--t5_dim", type=int, default=4096, help=f"a multiple of {T5_HEAD_DIM}")
     parser.add_argument("--layers", type=int, default=28, help="of the transformer")
@@ -158,7 +161,7 @@ def main():
     write_json(args.out / "model_index.json", INDEX)
     write_json(args.out / "scheduler/scheduler_config.json", SCHEDULER)
     shutil.copytree(args.tokenizer, args.out / "tokenizer", dirs_exist_ok=True)
-    parts = {"transformer": (transformer_config(args.layers, args.t5_dim), PixArtTransformer2DModel),
+    parts = {"transformer": (transformer_config(args.size, args.layers, args.t5_dim), PixArtTransformer2DModel),
              "vae": (vae_config(), AutoencoderKL)}
     for name, (config, model) in parts.items():
         write_json(args.out / name / "config.json", config)

@@ -28,6 +28,12 @@ def machine():
     return f"{model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, load before the run {load:.1f}"
 
 
+def memory(pid):
+    """Gigabytes (10^9 bytes) by name, as in /proc/PID/status: VmRSS, VmHWM, RssFile, ..."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {line.split(":")[0]: int(line.split()[1]) * 1024 / 1e9 for line in lines if line.endswith(" kB")}
+
+
 def print_table(header, rows):
     """A Markdown table."""
     print("| " + " | ".join(header) + " |")

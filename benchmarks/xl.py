@@ -31,7 +31,7 @@ class Ours:
         self.feedback = feedback
 
     def time(self, rows, repetitions):
-        return self.process.time(rows, repetitions, self.feedback)
+        return self.process.time(rows, repetitions, "feedback" if self.feedback else "plain")
 
 
 class Compiled:

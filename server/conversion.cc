@@ -179,6 +179,7 @@ v1::Model ToProto(const ModelInfo& model) {
   proto.set_dtype(model.dtype);
   proto.set_accepts_class_label(model.accepts_labels);
   proto.set_accepts_text_prompt(model.accepts_prompt);
+  proto.set_max_prompt_tokens(model.max_prompt_tokens);
   for (const std::string& label : model.labels) proto.add_class_labels(label);
   *proto.mutable_default_size() = SizeToProto(model.default_size);
   for (const ImageSize& size : model.sizes) *proto.add_sizes() = SizeToProto(size);

@@ -130,6 +130,13 @@ void AddLimitFlags(CLI::App* app, ServerConfig* config) {
                       defaults.max_batch_rows, ")"))
       ->type_name("N");
   app->add_option_function<int>(
+         "--max_batch_tokens",
+         [config](int value) { config->mutable_batching()->set_max_batch_tokens(value); },
+         absl::StrCat("Tokens of all rows of one step, a row of W x H pixels having W * H / 256 "
+                      "with most models (default ",
+                      defaults.max_batch_tokens, ")"))
+      ->type_name("N");
+  app->add_option_function<int>(
          "--max_active_images",
          [config](int value) { config->mutable_batching()->set_max_active_images(value); },
          absl::StrCat("Images that one worker keeps under way (default ",

@@ -55,6 +55,7 @@ CreateEngineOptions EngineOptionsFrom(const ServerOptions& options) {
   result.prompt_cache_bytes = int64_t{options.prompt_cache_mib} << 20;
   result.engine.admission.max_images = options.max_queued_images;
   result.engine.batching.max_batch_rows = options.max_batch_rows;
+  result.engine.batching.max_batch_tokens = options.max_batch_tokens;
   result.engine.worker.max_active_images = options.max_active_images;
   result.engine.watchdog_timeout = options.watchdog_timeout;
   return result;

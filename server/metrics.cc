@@ -13,6 +13,12 @@ const prometheus::Histogram::BucketBoundaries& RowsBuckets() {
   return buckets;
 }
 
+const prometheus::Histogram::BucketBoundaries& TokensBuckets() {
+  static const prometheus::Histogram::BucketBoundaries buckets = {
+      64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536, 131072, 262144, 1048576};
+  return buckets;
+}
+
 std::string WorkerLabel(int worker) { return std::to_string(worker); }
 
 }  // namespace
@@ -50,6 +56,7 @@ ServerMetrics::ServerMetrics(const std::string& version)
           "Time to prepare images that were taken up together, their prompts' encoding")),
       step_seconds_(AddHistograms("ilf_step_seconds", "Time of one step of a batch")),
       batch_rows_(AddHistograms("ilf_batch_rows", "Transformer rows of one step of a batch")),
+      batch_tokens_(AddHistograms("ilf_batch_tokens", "Tokens of these rows in all")),
       feedback_rows_(AddCounters("ilf_feedback_rows_total",
                                  "Transformer rows that ran Inner Loop Feedback, by step")),
       step_failures_(AddCounters("ilf_step_failures_total", "Steps that failed, by status code")),
@@ -102,6 +109,9 @@ void ServerMetrics::Configured(const ServerOptions& options) {
   AddGauges("ilf_max_batch_rows", "Transformer rows that a step may have")
       .Add({})
       .Set(options.max_batch_rows);
+  AddGauges("ilf_max_batch_tokens", "Tokens that the rows of a step may have")
+      .Add({})
+      .Set(options.max_batch_tokens);
   AddGauges("ilf_max_queued_images", "Images that may wait for a worker")
       .Add({})
       .Set(options.max_queued_images);
@@ -140,6 +150,7 @@ void ServerMetrics::StepDone(const StepReport& report) {
                                      {"worker", WorkerLabel(report.worker)}};
   step_seconds_.Add(labels, SecondsBuckets()).Observe(absl::ToDoubleSeconds(report.duration));
   batch_rows_.Add(labels, RowsBuckets()).Observe(report.rows);
+  batch_tokens_.Add(labels, TokensBuckets()).Observe(static_cast<double>(report.tokens));
   feedback_rows_.Add(labels).Increment(report.feedback_rows);
 }
 

@@ -77,6 +77,7 @@ class ServerMetrics final : public Observer, public StreamObserver {
   Histograms& preparation_seconds_;
   Histograms& step_seconds_;
   Histograms& batch_rows_;
+  Histograms& batch_tokens_;
   Counters& feedback_rows_;
   Counters& step_failures_;
   Counters& worker_busy_seconds_;

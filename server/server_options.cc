@@ -15,6 +15,8 @@ namespace {
 
 using config::v1::ServerConfig;
 
+constexpr int kMaxBatchTokens = 1 << 24;
+
 bool IsHostPort(absl::string_view address) {
   const size_t colon = address.rfind(':');
   if (colon == 0 || colon == absl::string_view::npos) return false;
@@ -88,6 +90,7 @@ class Checker {
 void ApplyBatching(const config::v1::Batching& batching, ServerOptions* options) {
   if (batching.has_max_queued_images()) options->max_queued_images = batching.max_queued_images();
   if (batching.has_max_batch_rows()) options->max_batch_rows = batching.max_batch_rows();
+  if (batching.has_max_batch_tokens()) options->max_batch_tokens = batching.max_batch_tokens();
   if (batching.has_max_active_images()) options->max_active_images = batching.max_active_images();
   if (batching.has_watchdog_timeout()) {
     options->watchdog_timeout = FromProto(batching.watchdog_timeout());
@@ -128,6 +131,8 @@ std::vector<ConfigViolation> CheckConfig(const ServerConfig& config) {
               batching.max_queued_images(), 1, 100'000);
   check.Range({"batching", "max_batch_rows"}, batching.has_max_batch_rows(),
               batching.max_batch_rows(), 2, 4096);
+  check.Range({"batching", "max_batch_tokens"}, batching.has_max_batch_tokens(),
+              batching.max_batch_tokens(), 1, kMaxBatchTokens);
   check.Range({"batching", "max_active_images"}, batching.has_max_active_images(),
               batching.max_active_images(), 1, 4096);
   check.Range({"batching", "watchdog_timeout"}, batching.has_watchdog_timeout(),

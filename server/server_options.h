@@ -41,6 +41,7 @@ struct ServerOptions {
 
   int max_queued_images = 256;
   int max_batch_rows = 32;
+  int max_batch_tokens = 32768;
   int max_active_images = 16;  // per worker
   absl::Duration watchdog_timeout = absl::Minutes(2);
   int finisher_threads = 1;

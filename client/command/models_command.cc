@@ -29,7 +29,9 @@ std::string DescribeModel(const v1::Model& model) {
   if (model.accepts_class_label()) {
     absl::StrAppend(&text, "  labels: ", absl::StrJoin(model.class_labels(), "; "), "\n");
   }
-  if (model.accepts_text_prompt()) absl::StrAppend(&text, "  takes prompts\n");
+  if (model.accepts_text_prompt()) {
+    absl::StrAppend(&text, "  takes prompts of up to ", model.max_prompt_tokens(), " tokens\n");
+  }
   const auto size_name = [](std::string* out, const v1::ImageSize& size) {
     absl::StrAppend(out, size.width(), "x", size.height());
   };

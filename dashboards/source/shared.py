@@ -124,8 +124,8 @@ def busy(selector: str, width: int = 8) -> Panel:
     )
 
 
-def fill(selector: str) -> str:
-    """Rows of the steps, as a share of those that they could have had, each server with its own limit."""
-    steps = rate("ilf_batch_rows_count", selector, SERVER)
-    could = f"sum (\n  {steps}\n  * on ({SERVER})\n  ilf_max_batch_rows{{{HERE}}}\n)"
-    return f"{rate('ilf_batch_rows_sum', selector)}\n/\n{could}"
+def fill(selector: str, unit: str) -> str:
+    """Rows or tokens of the steps, as a share of those that they could have had, each server with its own limit."""
+    steps = rate(f"ilf_batch_{unit}_count", selector, SERVER)
+    could = f"sum (\n  {steps}\n  * on ({SERVER})\n  ilf_max_batch_{unit}{{{HERE}}}\n)"
+    return f"{rate(f'ilf_batch_{unit}_sum', selector)}\n/\n{could}"

@@ -69,9 +69,9 @@ def throughput() -> Json:
                 ),
                 timeseries(
                     "Fill",
-                    "Rows of the steps, as a share of --max_batch_rows.",
+                    "Rows of the steps, as a share of --max_batch_rows, and their tokens, of --max_batch_tokens.",
                     "percentunit",
-                    [Query(fill(MODEL), "fill")],
+                    [Query(fill(MODEL, unit), unit) for unit in ("rows", "tokens")],
                     top=1,
                 ),
                 heatmap("How many steps had how many rows", "Steps by their rows.", "none",

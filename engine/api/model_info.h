@@ -46,6 +46,7 @@ struct ModelInfo {
 
   bool accepts_labels = false;
   bool accepts_prompt = false;
+  int max_prompt_tokens = 0;        // of its tokenizer, with the end token; the rest is cut
   std::vector<std::string> labels;  // by class index; a label may list synonyms, separated by ','
 
   ImageSize default_size;

@@ -17,6 +17,7 @@ struct StepReport {
   int images = 0;
   int rows = 0;           // transformer rows of the forward pass
   int feedback_rows = 0;  // of these, how many ran feedback
+  int64_t tokens = 0;     // of all rows
   absl::Duration duration;
 };
 

@@ -19,9 +19,10 @@ namespace ilf {
 class ImageState {
  public:
   virtual ~ImageState() = default;
-  // Images with equal keys can share a forward pass: same model, dtype, latent size.
+  // Images with equal keys can share a forward pass: same model and dtype.
   virtual const std::string& BatchKey() const = 0;
   virtual int Rows() const = 0;   // transformer rows of its next step: 2 with guidance, else 1
+  virtual int64_t TokensPerRow() const = 0;  // tokens of each of these rows: that of its request
   virtual int Steps() const = 0;  // of its step plan
   virtual int StepsDone() const = 0;
   virtual int FeedbackRows() const = 0;          // of Rows(), how many run feedback
@@ -42,9 +43,9 @@ class StepRunner {
   // threads.
   virtual void PrepareThread() = 0;
 
-  // (any) BatchKey() of the images of `request`: how many keys there are is decided by the models,
-  // not by what is asked for.
-  virtual std::string BatchKeyOf(const GenerationRequest& request) const = 0;
+  // (any) Tokens of each transformer row of the images of `request`: how many sizes there are is
+  // decided by the models, not by what is asked for.
+  virtual int64_t TokensPerRow(const GenerationRequest& request) const = 0;
 
   // (worker) Draws the noise and makes the step plan of image `image_index` of `request`.
   virtual absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,

@@ -7,8 +7,8 @@
 
 namespace ilf {
 
-std::string CostKey(absl::string_view batch_key, Acceleration acceleration) {
-  return absl::StrCat(batch_key, "/", static_cast<int>(acceleration));
+std::string CostKey(absl::string_view model, int64_t tokens_per_row, Acceleration acceleration) {
+  return absl::StrCat(model, "/", tokens_per_row, "/", static_cast<int>(acceleration));
 }
 
 int RowsPerStep(const GenerationRequest& request) { return request.guidance_scale == 1.0 ? 1 : 2; }

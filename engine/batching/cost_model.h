@@ -20,22 +20,23 @@ struct CostOptions {
   absl::Duration stale_after = absl::Seconds(30);
 };
 
-// Names what makes steps of equally many rows differ in cost: the images' batch key
-// (StepRunner::BatchKeyOf), and whether feedback passes may be among them.
-std::string CostKey(absl::string_view batch_key, Acceleration acceleration);
+// Names what makes steps of equally many rows differ in cost: the model, the tokens of a row
+// (StepRunner::TokensPerRow), and whether feedback passes may be among them.
+std::string CostKey(absl::string_view model, int64_t tokens_per_row, Acceleration acceleration);
 
 // Transformer rows that a step of one image of `request` takes: 2 with guidance, else 1.
 int RowsPerStep(const GenerationRequest& request);
 
 // Running averages of step time per cost key and number of rows (in powers of two), of the decode
 // time per cost key, and of the time that images spend on a worker. Zero durations mean "not
-// known". Not thread-safe. Memory grows with the number of distinct cost keys, which is bounded as
-// that of batch keys is.
+// known". Not thread-safe. Memory grows with the number of distinct cost keys, which models and
+// their sizes bound.
 class CostModel {
  public:
   explicit CostModel(const CostOptions& options) : options_(options) {}
 
   // A step of a batch with `rows` rows, in which images with this cost key took part, took `took`.
+  // Of a batch of several sizes: those rows that are of this key's, and their part of the time.
   void AddStep(absl::string_view key, int rows, absl::Duration took, absl::Time now);
   void AddDecode(absl::string_view key, absl::Duration took, absl::Time now);
   // An image left a worker `took` after it was taken up, with all its steps done.

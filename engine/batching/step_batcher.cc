@@ -8,7 +8,7 @@
 namespace ilf {
 
 void StepBatcher::Add(const BatchableImage& image, absl::Time now) {
-  images_.push_back({image.id, KeyIndex(image.batch_key), image.rows,
+  images_.push_back({image.id, KeyIndex(image.batch_key), image.rows, image.tokens_per_row,
                      ServiceClaim{image.priority, image.deadline, now, image.arrival}});
 }
 
@@ -30,14 +30,18 @@ std::vector<ImageId> StepBatcher::Plan(absl::Time now) const {
                        [this](const Ranked& a, const Ranked& b) { return KeyGoesFirst(a, b); });
 
   const size_t key = first->image->key;
-  const int budget = RowBudget(keys_[key], now);
+  const int64_t budget = TokenBudget(keys_[key], now);
   std::vector<ImageId> batch;
   int rows = 0;
+  int64_t tokens = 0;
   for (const auto& [image, rank] : order) {
     if (image->key != key) continue;
-    if (!batch.empty() && rows + image->rows > budget) continue;
+    const bool fits =
+        rows + image->rows <= options_.max_batch_rows && tokens + image->tokens() <= budget;
+    if (!batch.empty() && !fits) continue;
     batch.push_back(image->id);
     rows += image->rows;
+    tokens += image->tokens();
   }
   return batch;
 }
@@ -63,15 +67,15 @@ void StepBatcher::SetRows(ImageId id, int rows) { Find(id).rows = rows; }
 
 void StepBatcher::OutOfMemory(absl::Span<const ImageId> ids, absl::Time now) {
   Check(!ids.empty(), "a batch has images");
-  int rows = 0;
-  for (const ImageId id : ids) rows += Find(id).rows;
+  int64_t tokens = 0;
+  for (const ImageId id : ids) tokens += Find(id).tokens();
   Key& key = keys_[Find(ids.front()).key];
-  key.row_limit = std::max(1, std::min(rows / 2, RowBudget(key, now)));
+  key.token_limit = std::max<int64_t>(1, std::min(tokens / 2, TokenBudget(key, now)));
   key.limited_until = now + options_.memory_backoff;
 }
 
-int StepBatcher::RowBudget(const Key& key, absl::Time now) const {
-  return now < key.limited_until ? key.row_limit : options_.max_batch_rows;
+int64_t StepBatcher::TokenBudget(const Key& key, absl::Time now) const {
+  return now < key.limited_until ? key.token_limit : options_.max_batch_tokens;
 }
 
 size_t StepBatcher::KeyIndex(absl::string_view name) {

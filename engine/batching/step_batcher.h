@@ -18,9 +18,12 @@ struct BatcherOptions {
   // Transformer rows of one forward pass; an image with guidance takes two. An image that needs
   // more than this goes alone.
   int max_batch_rows = 32;
+  // Tokens of these rows in all, which is what time and memory of a pass grow with. An image that
+  // needs more than this goes alone.
+  int64_t max_batch_tokens = 32768;
   // An image that has not stepped for so long counts as highest.
   absl::Duration max_wait = absl::Seconds(2);
-  // After the device ran out of memory, how long batches of that key stay at half the rows.
+  // After the device ran out of memory, how long batches of that key stay at half the tokens.
   absl::Duration memory_backoff = absl::Minutes(1);
 };
 
@@ -30,13 +33,14 @@ struct BatchableImage {
   ImageId id = 0;
   std::string batch_key;  // images with equal keys can share a forward pass
   int rows = 1;           // of its next step
+  int64_t tokens_per_row = 1;
   Priority priority = Priority::kNormal;
   absl::Time deadline = absl::InfiniteFuture();
   uint64_t arrival = 0;  // smaller = earlier
 };
 
 // Batch keys of equal urgency take turns; within a key images go in service order (service_order.h)
-// as far as the rows allow. Memory grows with the number of distinct batch keys.
+// as far as rows and tokens allow. Memory grows with the number of distinct batch keys.
 class StepBatcher {
  public:
   explicit StepBatcher(const BatcherOptions& options) : options_(options) {}
@@ -63,12 +67,15 @@ class StepBatcher {
     ImageId id = 0;
     size_t key = 0;  // index into keys_
     int rows = 1;
+    int64_t tokens_per_row = 1;
     ServiceClaim claim;
+
+    int64_t tokens() const { return rows * tokens_per_row; }
   };
   struct Key {
     std::string name;
     uint64_t last_turn = 0;  // value of turns_ when it last took a step
-    int row_limit = 0;       // holds until limited_until
+    int64_t token_limit = 0;  // holds until limited_until
     absl::Time limited_until = absl::InfinitePast();
   };
   struct Ranked {
@@ -78,7 +85,7 @@ class StepBatcher {
 
   size_t KeyIndex(absl::string_view name);
   Image& Find(ImageId id);
-  int RowBudget(const Key& key, absl::Time now) const;
+  int64_t TokenBudget(const Key& key, absl::Time now) const;
   // True if a key whose most urgent image is `a` steps before the key of `b`.
   bool KeyGoesFirst(const Ranked& a, const Ranked& b) const;
 

@@ -25,9 +25,11 @@ class CachedDenoiser {
 
   at::Tensor Forward(const at::Tensor& x, double timestep, const RowConditions& rows, int step) {
     const at::Tensor timesteps = at::full({x.size(0)}, timestep, x.options());
-    const TransformerCondition condition = model_.Condition(timesteps, rows);
+    const absl::Span<const at::Tensor> latents(&x, 1);
+    const TransformerCondition condition =
+        model_.Condition(timesteps, rows, model_.LayoutOf(latents));
     const BlockRange cached = policy_.blocks;
-    at::Tensor h = model_.RunBlocks(model_.Embed(x), {0, cached.begin}, condition);
+    at::Tensor h = model_.RunBlocks(model_.Embed(latents), {0, cached.begin}, condition);
     if (step % policy_.period == 0) {
       const at::Tensor out = model_.RunBlocks(h, cached, condition);
       before_ = std::exchange(latest_, {out - h, timestep});
@@ -37,8 +39,8 @@ class CachedDenoiser {
       h = h + Forecast(timestep);
     }
     blocks_run_ += model_.config().num_layers - (cached.end - cached.begin);
-    return model_.Finish(model_.RunBlocks(h, {cached.end, model_.config().num_layers}, condition),
-                         condition, model_.GridOf(x));
+    h = model_.RunBlocks(h, {cached.end, model_.config().num_layers}, condition);
+    return model_.Finish(h, condition).front();
   }
 
   int64_t blocks_run() const { return blocks_run_; }

@@ -83,10 +83,12 @@ absl::StatusOr<SelfAttention> SelfAttention::Load(StateDict& weights, const std:
   return attention;
 }
 
-at::Tensor SelfAttention::operator()(const at::Tensor& x) const {
-  std::vector<at::Tensor> qkv = Outputs(qkv_, x, 3);
-  for (at::Tensor& t : qkv) t = SplitHeads(t, heads_);
-  return out_(MergeHeads(Attend(qkv[0], qkv[1], qkv[2], {}, in_parts_)));
+at::Tensor SelfAttention::operator()(const at::Tensor& x, const TokenLayout& layout) const {
+  const std::vector<at::Tensor> qkv = Outputs(qkv_, x, 3);  // [tokens, dim] each
+  return out_(ByGroup(layout, [&](const TokenLayout::Group& group) {
+    const auto heads = [&](int i) { return SplitHeads(PartOf(qkv[i], group), heads_); };
+    return MergeHeads(Attend(heads(0), heads(1), heads(2), {}, in_parts_));
+  }));
 }
 
 absl::StatusOr<CrossAttention> CrossAttention::Load(StateDict& weights, const std::string& prefix,
@@ -112,19 +114,22 @@ KeyValue CrossAttention::Project(const at::Tensor& tokens) const {
   return {SplitHeads(kv[0], heads_).contiguous(), SplitHeads(kv[1], heads_).contiguous()};
 }
 
-at::Tensor CrossAttention::operator()(const at::Tensor& x, const PromptRows& prompts,
-                                      int64_t place) const {
-  const at::Tensor q = SplitHeads(query_(x), heads_);  // [rows, heads, tokens, head_dim]
-  std::vector<at::Tensor> parts;
-  int64_t begin = 0;
-  for (const PromptRows::Segment& segment : prompts.segments()) {
-    const KeyValue& kv = segment.context->keys_values[place];
-    const std::vector<int64_t> shape = {segment.rows, -1, -1, -1};
-    parts.push_back(Attend(q.narrow(0, begin, segment.rows), kv.key.expand(shape),
-                           kv.value.expand(shape), segment.context->bias, in_parts_));
-    begin += segment.rows;
-  }
-  return out_(MergeHeads(parts.size() == 1 ? parts[0] : at::cat(parts)));
+at::Tensor CrossAttention::operator()(const at::Tensor& x, const TokenLayout& layout,
+                                      const PromptRows& prompts, int64_t place) const {
+  const at::Tensor query = query_(x);  // [tokens, dim]
+  return out_(ByGroup(layout, [&](const TokenLayout::Group& group) {
+    const at::Tensor q = SplitHeads(PartOf(query, group), heads_);
+    std::vector<at::Tensor> parts;
+    int64_t begin = 0;
+    for (const PromptRows::Segment& segment : prompts.Of(group.first_row, group.rows)) {
+      const KeyValue& kv = segment.context->keys_values[place];
+      const std::vector<int64_t> shape = {segment.rows, -1, -1, -1};
+      parts.push_back(Attend(q.narrow(0, begin, segment.rows), kv.key.expand(shape),
+                             kv.value.expand(shape), segment.context->bias, in_parts_));
+      begin += segment.rows;
+    }
+    return MergeHeads(parts.size() == 1 ? parts[0] : at::cat(parts));
+  }));
 }
 
 }  // namespace ilf

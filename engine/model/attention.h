@@ -11,6 +11,7 @@
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/linear.h"
 #include "engine/model/prompt_context.h"
+#include "engine/model/token_layout.h"
 
 namespace ilf {
 
@@ -21,13 +22,14 @@ struct AttentionConfig {
   int64_t dim() const { return heads * head_dim; }
 };
 
-// x [rows, tokens, dim] -> the same shape. Thread-safe.
+// x [tokens, dim], rows packed as `layout` says -> the same shape; each row attends to itself.
+// Thread-safe.
 class SelfAttention {
  public:
   // `prefix` is "transformer_blocks.N.attn1".
   static absl::StatusOr<SelfAttention> Load(StateDict& weights, const std::string& prefix,
                                             const AttentionConfig& config, LinearBuilder& builder);
-  at::Tensor operator()(const at::Tensor& x) const;
+  at::Tensor operator()(const at::Tensor& x, const TokenLayout& layout) const;
 
  private:
   int64_t heads_ = 0;
@@ -47,9 +49,10 @@ class CrossAttention {
   // tokens [prompts, tokens, prompt_dim] float32.
   KeyValue Project(const at::Tensor& tokens) const;
 
-  // x [rows, tokens, dim] -> the same shape. Reads `prompts`' keys and values at `place`
-  // (PromptContext::keys_values). A row's bits depend on its own prompt alone.
-  at::Tensor operator()(const at::Tensor& x, const PromptRows& prompts, int64_t place) const;
+  // x [tokens, dim], rows packed as `layout` says -> the same shape. Reads `prompts`' keys and
+  // values at `place` (PromptContext::keys_values). A row's bits depend on its own prompt alone.
+  at::Tensor operator()(const at::Tensor& x, const TokenLayout& layout, const PromptRows& prompts,
+                        int64_t place) const;
 
  private:
   int64_t heads_ = 0;

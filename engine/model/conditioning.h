@@ -41,9 +41,9 @@ class Conditioning {
  public:
   virtual ~Conditioning() = default;
 
-  // timesteps [rows] float32.
-  virtual TransformerCondition operator()(const at::Tensor& timesteps,
-                                          const RowConditions& rows) const = 0;
+  // timesteps [rows] float32. All but the layout.
+  virtual TransformerCondition::Parts operator()(const at::Tensor& timesteps,
+                                                 const RowConditions& rows) const = 0;
 };
 
 // A DiT's: adaLN-Zero, every block with a modulation of its own of the timestep and class

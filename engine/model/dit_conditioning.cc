@@ -93,8 +93,8 @@ class DitConditioning final : public Conditioning {
                                                             const TransformerConfig& config,
                                                             LinearBuilder& builder);
 
-  TransformerCondition operator()(const at::Tensor& timesteps,
-                                  const RowConditions& rows) const override;
+  TransformerCondition::Parts operator()(const at::Tensor& timesteps,
+                                         const RowConditions& rows) const override;
 
  private:
   std::vector<ConditionEmbedder> embedders_;  // one, or one a block
@@ -138,8 +138,8 @@ absl::StatusOr<std::unique_ptr<Conditioning>> DitConditioning::Load(StateDict& w
   return conditioning;
 }
 
-TransformerCondition DitConditioning::operator()(const at::Tensor& timesteps,
-                                                 const RowConditions& rows) const {
+TransformerCondition::Parts DitConditioning::operator()(const at::Tensor& timesteps,
+                                                        const RowConditions& rows) const {
   std::vector<at::Tensor> embeddings;
   for (const ConditionEmbedder& embedder : embedders_) {
     embeddings.push_back(embedder(timesteps, rows.classes));
@@ -151,7 +151,7 @@ TransformerCondition DitConditioning::operator()(const at::Tensor& timesteps,
   parts.final_modulation = final_modulation_(embeddings[0]);
   parts.embedding = embeddings[0];
   parts.num_layers = num_layers_;
-  return TransformerCondition(std::move(parts));
+  return parts;
 }
 
 }  // namespace

@@ -84,7 +84,8 @@ at::Tensor FeedbackModule::operator()(const at::Tensor& inner_output,
                                       const TransformerCondition& condition) const {
   const at::Tensor modulation = modulation_ ? (*modulation_)(condition.embedding())
                                             : condition.embedding() + modulation_table_;
-  return block_(inner_output, SplitModulation(modulation), condition.prompts(), prompt_place_);
+  return block_(inner_output, condition.layout(), SplitModulation(modulation), condition.prompts(),
+                prompt_place_);
 }
 
 void FeedbackModule::ReadPrompt(PromptContext& context) const {

@@ -64,9 +64,9 @@ class FeedbackModule {
 
   const FeedbackConfig& config() const { return config_; }
 
-  // What the loop feeds back: inner_output [rows, tokens, dim] float32, the output of the last
-  // inner block -> the same shape. Of `condition` the embedding and the prompts count: the block
-  // has a modulation of its own.
+  // What the loop feeds back: inner_output [tokens, dim] float32, the output of the last inner
+  // block, rows packed as the condition's layout says -> the same shape. The condition's modulation
+  // does not count: the block has its own.
   at::Tensor operator()(const at::Tensor& inner_output,
                         const TransformerCondition& condition) const;
 

@@ -20,13 +20,12 @@ std::vector<int64_t> Sequence(int64_t first, int64_t count) {
 // own, and only where the module asks for any.
 class Conditions {
  public:
-  Conditions(const Transformer& model, const FeedbackConfig& config, const at::Tensor& timesteps,
-             const RowConditions& rows, const FeedbackRows& feedback)
+  Conditions(const Transformer& model, const FeedbackConfig& config, const TokenLayout& layout,
+             const at::Tensor& timesteps, const RowConditions& rows, const FeedbackRows& feedback)
       : rows_(timesteps.size(0)),
         index_(feedback.index),
-        all_(config.UsesTarget() ? model.Condition(at::cat({timesteps, feedback.target_timesteps}),
-                                                   rows.WithRepeated(feedback.index))
-                                 : model.Condition(timesteps, rows)),
+        all_(config.UsesTarget() ? WithTargets(model, layout, timesteps, rows, feedback)
+                                 : model.Condition(timesteps, rows, layout)),
         own_(config.UsesTarget() ? all_.Rows(Sequence(0, rows_)) : all_) {}
 
   // Of all rows, each at its own timestep.
@@ -47,6 +46,15 @@ class Conditions {
   }
 
  private:
+  static TransformerCondition WithTargets(const Transformer& model, const TokenLayout& layout,
+                                          const at::Tensor& timesteps, const RowConditions& rows,
+                                          const FeedbackRows& feedback) {
+    std::vector<int64_t> order = Sequence(0, timesteps.size(0));
+    order.insert(order.end(), feedback.index.begin(), feedback.index.end());
+    return model.Condition(at::cat({timesteps, feedback.target_timesteps}), rows.Select(order),
+                           layout.Select(order));
+  }
+
   std::vector<int64_t> Targets() const {
     return Sequence(rows_, static_cast<int64_t>(index_.size()));
   }
@@ -59,20 +67,22 @@ class Conditions {
 
 }  // namespace
 
-at::Tensor PassWithFeedback(const Transformer& model, const FeedbackModule& module,
-                            const at::Tensor& latents, const at::Tensor& timesteps,
-                            const RowConditions& rows, const FeedbackRows& feedback) {
+std::vector<at::Tensor> PassWithFeedback(const Transformer& model, const FeedbackModule& module,
+                                         absl::Span<const at::Tensor> latents,
+                                         const at::Tensor& timesteps, const RowConditions& rows,
+                                         const FeedbackRows& feedback) {
   const FeedbackConfig& config = module.config();
   const BlockRange shallow = {0, config.inner.begin};
   const BlockRange deep = {config.inner.end, model.config().num_layers};
-  const Conditions conditions(model, config, timesteps, rows, feedback);
-  const at::Tensor index = at::tensor(feedback.index).to(latents.device());
+  const TokenLayout layout = model.LayoutOf(latents);
+  const Conditions conditions(model, config, layout, timesteps, rows, feedback);
+  const at::Tensor tokens = at::tensor(layout.TokensOf(feedback.index)).to(timesteps.device());
 
   const at::Tensor inner_input = model.RunBlocks(model.Embed(latents), shallow, conditions.Own());
   const at::Tensor inner_output = model.RunBlocks(inner_input, config.inner, conditions.Own());
 
-  const at::Tensor looped_input = inner_input.index_select(0, index);
-  at::Tensor looped = inner_output.index_select(0, index);
+  const at::Tensor looped_input = inner_input.index_select(0, tokens);
+  at::Tensor looped = inner_output.index_select(0, tokens);
   const TransformerCondition module_condition = conditions.Of(config.feedback_timestep);
   const TransformerCondition inner_condition = conditions.Of(config.inner_timestep);
   for (int loop = 0; loop < config.extra_loops; ++loop) {
@@ -85,9 +95,8 @@ at::Tensor PassWithFeedback(const Transformer& model, const FeedbackModule& modu
   }
 
   const TransformerCondition deep_condition = conditions.WithFeedbackAt(config.deep_timestep);
-  const at::Tensor x = inner_output.index_copy(0, index, looped);
-  return model.Finish(model.RunBlocks(x, deep, deep_condition), deep_condition,
-                      model.GridOf(latents));
+  const at::Tensor x = inner_output.index_copy(0, tokens, looped);
+  return model.Finish(model.RunBlocks(x, deep, deep_condition), deep_condition);
 }
 
 }  // namespace ilf

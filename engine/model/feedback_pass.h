@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "absl/types/span.h"
 #include "engine/model/feedback_module.h"
 #include "engine/model/transformer.h"
 
@@ -18,7 +19,8 @@ struct FeedbackRows {
                                 // aims at none
 };
 
-// As model(latents, timesteps, rows), and with feedback for the rows in `feedback` (not empty).
+// As model(latents, timesteps, rows) with rows of several sizes, and with feedback for the rows in
+// `feedback` (not empty).
 // For such a row, with f the input of the first inner block and g the output of the last:
 //   F = module(g);  x = f;  for each inner block i:  x = block_i(x + scale_i F);  the deep blocks
 //   go on from x
@@ -26,8 +28,9 @@ struct FeedbackRows {
 // as g. The shallow blocks, the first loop and the deep blocks run on all rows together. A row's
 // bits do not depend on the others (with batch_invariant execution), and where all scales are 0 and
 // all timesteps kSource they are those of a plain pass.
-at::Tensor PassWithFeedback(const Transformer& model, const FeedbackModule& module,
-                            const at::Tensor& latents, const at::Tensor& timesteps,
-                            const RowConditions& rows, const FeedbackRows& feedback);
+std::vector<at::Tensor> PassWithFeedback(const Transformer& model, const FeedbackModule& module,
+                                         absl::Span<const at::Tensor> latents,
+                                         const at::Tensor& timesteps, const RowConditions& rows,
+                                         const FeedbackRows& feedback);
 
 }  // namespace ilf

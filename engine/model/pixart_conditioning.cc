@@ -22,8 +22,8 @@ class PixArtConditioning final : public Conditioning {
                                                             const TransformerConfig& config,
                                                             LinearBuilder& builder);
 
-  TransformerCondition operator()(const at::Tensor& timesteps,
-                                  const RowConditions& rows) const override;
+  TransformerCondition::Parts operator()(const at::Tensor& timesteps,
+                                         const RowConditions& rows) const override;
 
  private:
   at::Tensor Embed(const at::Tensor& timesteps, const at::Tensor& picture_sizes) const;
@@ -77,8 +77,8 @@ at::Tensor PixArtConditioning::Embed(const at::Tensor& timesteps,
   return timestep + at::cat({sides, (*aspect_ratio_)(ratios)}, 1);
 }
 
-TransformerCondition PixArtConditioning::operator()(const at::Tensor& timesteps,
-                                                    const RowConditions& rows) const {
+TransformerCondition::Parts PixArtConditioning::operator()(const at::Tensor& timesteps,
+                                                           const RowConditions& rows) const {
   const at::Tensor embedding = Embed(timesteps, rows.picture_sizes);
   TransformerCondition::Parts parts;
   parts.num_layers = static_cast<int64_t>(block_tables_.size());
@@ -86,7 +86,7 @@ TransformerCondition PixArtConditioning::operator()(const at::Tensor& timesteps,
   parts.modulations = {(parts.embedding.unsqueeze(1) + at::stack(block_tables_)).flatten(1)};
   parts.final_modulation = (embedding.to(at::kFloat).unsqueeze(1) + final_table_).flatten(1);
   parts.prompts = rows.prompts;
-  return TransformerCondition(std::move(parts));
+  return parts;
 }
 
 }  // namespace

@@ -10,15 +10,10 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "engine/model/token_layout.h"
 #include "engine/model/transformer_config.h"
 
 namespace ilf {
-
-// Tokens of a latent.
-struct TokenGrid {
-  int64_t height = 0;
-  int64_t width = 0;
-};
 
 // Thread-safe.
 class PositionTable {

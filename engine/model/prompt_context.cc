@@ -1,5 +1,6 @@
 #include "engine/model/prompt_context.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -43,6 +44,21 @@ PromptRows::PromptRows(const std::vector<Context>& by_row) {
 PromptRows::PromptRows(Context context) {
   const int64_t rows = context->prompts();
   segments_.push_back({std::move(context), rows});
+}
+
+std::vector<PromptRows::Segment> PromptRows::Of(int64_t begin, int64_t rows) const {
+  std::vector<Segment> part;
+  int64_t first = 0;
+  for (const Segment& segment : segments_) {
+    const int64_t from = std::max(begin, first);
+    const int64_t to = std::min(begin + rows, first + segment.rows);
+    first += segment.rows;
+    if (from >= to) continue;
+    Check(segment.context->prompts() == 1 || to - from == segment.rows,
+          "a part of a context with several prompts");
+    part.push_back({segment.context, to - from});
+  }
+  return part;
 }
 
 PromptRows PromptRows::Select(const std::vector<int64_t>& index) const {

@@ -49,7 +49,8 @@ class PromptRows {
   // As many rows as `context` has prompts.
   explicit PromptRows(Context context);
 
-  const std::vector<Segment>& segments() const { return segments_; }
+  // Those of the rows [begin, begin + rows). A context with several prompts is not divided.
+  std::vector<Segment> Of(int64_t begin, int64_t rows) const;
 
   // The prompts of the rows `index`, in that order. Only of rows whose contexts hold one prompt.
   PromptRows Select(const std::vector<int64_t>& index) const;

@@ -26,8 +26,8 @@ struct RowConditions {
   at::Tensor picture_sizes;  // PixArt with micro-conditions: [rows, 2] float32, height and width in
                              // pixels
 
-  // Those of these rows followed by those of the rows `index` once more.
-  RowConditions WithRepeated(const std::vector<int64_t>& index) const;
+  // Those of the rows `index`, in that order; a row may come more than once.
+  RowConditions Select(const std::vector<int64_t>& index) const;
 };
 
 }  // namespace ilf

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
 
 #include "absl/strings/str_cat.h"
@@ -77,44 +78,56 @@ absl::StatusOr<Transformer> Transformer::Load(const TransformerConfig& given, St
 
 at::Tensor Transformer::operator()(const at::Tensor& latents, const at::Tensor& timesteps,
                                    const RowConditions& rows) const {
-  const TransformerCondition condition = Condition(timesteps, rows);
-  return Finish(RunBlocks(Embed(latents), {0, config_.num_layers}, condition), condition,
-                GridOf(latents));
+  return (*this)({&latents, 1}, timesteps, rows).front();
 }
 
-TransformerCondition Transformer::Condition(const at::Tensor& timesteps,
-                                            const RowConditions& rows) const {
-  return (*conditioning_)(timesteps, rows);
+std::vector<at::Tensor> Transformer::operator()(absl::Span<const at::Tensor> latents,
+                                                const at::Tensor& timesteps,
+                                                const RowConditions& rows) const {
+  const TransformerCondition condition = Condition(timesteps, rows, LayoutOf(latents));
+  return Finish(RunBlocks(Embed(latents), {0, config_.num_layers}, condition), condition);
 }
 
-TokenGrid Transformer::GridOf(const at::Tensor& latents) const {
-  return {latents.size(2) / config_.patch_size, latents.size(3) / config_.patch_size};
+TokenLayout Transformer::LayoutOf(absl::Span<const at::Tensor> latents) const {
+  TokenLayout layout;
+  for (const at::Tensor& part : latents) layout.Append(GridOf(part), part.size(0));
+  return layout;
 }
 
-at::Tensor Transformer::Embed(const at::Tensor& latents) const {
-  const TokenGrid grid = GridOf(latents);
-  const int64_t patch = config_.patch_size;
-  const at::Tensor patches =
-      latents.to(at::kFloat)
-          .reshape({-1, config_.in_channels, grid.height, patch, grid.width, patch})
-          .permute({0, 2, 4, 1, 3, 5})
-          .reshape({-1, grid.height * grid.width, config_.in_channels * patch * patch});
-  return patch_embedding_(patches) + (*positions_)(grid);
+TransformerCondition Transformer::Condition(const at::Tensor& timesteps, const RowConditions& rows,
+                                            TokenLayout layout) const {
+  TransformerCondition::Parts parts = (*conditioning_)(timesteps, rows);
+  parts.layout = std::move(layout);
+  return TransformerCondition(std::move(parts));
+}
+
+at::Tensor Transformer::Embed(absl::Span<const at::Tensor> latents) const {
+  std::vector<at::Tensor> patches;
+  for (const at::Tensor& part : latents) patches.push_back(Patchify(part));
+  const at::Tensor embedded = patch_embedding_(patches.size() == 1 ? patches[0] : at::cat(patches));
+  return ByGroup(LayoutOf(latents), [&](const TokenLayout::Group& group) {
+    return PartOf(embedded, group) + (*positions_)(group.grid);
+  });
 }
 
 at::Tensor Transformer::RunBlocks(at::Tensor x, BlockRange range,
                                   const TransformerCondition& condition) const {
   for (int64_t i = range.begin; i < range.end; ++i) {
-    x = blocks_[i](x, condition.Block(i), condition.prompts(), i);
+    x = blocks_[i](x, condition.layout(), condition.Block(i), condition.prompts(), i);
   }
   return x;
 }
 
-at::Tensor Transformer::Finish(const at::Tensor& x, const TransformerCondition& condition,
-                               const TokenGrid& grid) const {
+std::vector<at::Tensor> Transformer::Finish(const at::Tensor& x,
+                                            const TransformerCondition& condition) const {
   const std::vector<at::Tensor> m = condition.Final();
-  return Unpatchify(final_projection_(NormAndModulate(x, kFinalNormEps, m[0], m[1], at::kFloat)),
-                    grid);
+  const at::Tensor patches = final_projection_(
+      NormAndModulate(x, condition.layout(), kFinalNormEps, m[0], m[1], at::kFloat));
+  std::vector<at::Tensor> outputs;
+  for (const TokenLayout::Group& group : condition.layout().groups()) {
+    outputs.push_back(Unpatchify(PartOf(patches, group), group.grid));
+  }
+  return outputs;
 }
 
 PromptContext Transformer::ReadPrompt(const at::Tensor& embeddings, const at::Tensor& mask) const {
@@ -131,6 +144,20 @@ PromptContext Transformer::ReadPrompt(const at::Tensor& embeddings, const at::Te
     context.keys_values.push_back(block.ProjectPrompt(context.tokens));
   }
   return context;
+}
+
+TokenGrid Transformer::GridOf(const at::Tensor& latents) const {
+  return {latents.size(2) / config_.patch_size, latents.size(3) / config_.patch_size};
+}
+
+// [rows, channels, height, width] -> [rows * tokens, channels * patch * patch]
+at::Tensor Transformer::Patchify(const at::Tensor& latents) const {
+  const TokenGrid grid = GridOf(latents);
+  const int64_t patch = config_.patch_size;
+  return latents.to(at::kFloat)
+      .reshape({-1, config_.in_channels, grid.height, patch, grid.width, patch})
+      .permute({0, 2, 4, 1, 3, 5})
+      .reshape({-1, config_.in_channels * patch * patch});
 }
 
 // [rows, tokens, patch * patch * channels] -> [rows, channels, height, width]

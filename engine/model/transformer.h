@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/conditioning.h"
 #include "engine/model/execution.h"
@@ -19,6 +20,7 @@
 #include "engine/model/position_table.h"
 #include "engine/model/prompt_context.h"
 #include "engine/model/row_conditions.h"
+#include "engine/model/token_layout.h"
 #include "engine/model/transformer_block.h"
 #include "engine/model/transformer_condition.h"
 #include "engine/model/transformer_config.h"
@@ -47,15 +49,21 @@ class Transformer {
   at::Tensor operator()(const at::Tensor& latents, const at::Tensor& timesteps,
                         const RowConditions& rows) const;
 
-  // The same in its parts, for passes that do not run every block once:
-  //   Finish(RunBlocks(Embed(latents), {0, num_layers}, condition), condition, GridOf(latents))
-  // x is the residual stream, [rows, tokens, dim] float32.
-  TransformerCondition Condition(const at::Tensor& timesteps, const RowConditions& rows) const;
-  TokenGrid GridOf(const at::Tensor& latents) const;
-  at::Tensor Embed(const at::Tensor& latents) const;
+  // The same for rows of several sizes in one pass: each of `latents` as above, neighbours of
+  // different sizes; the rows are numbered through. -> an output for each of `latents`.
+  std::vector<at::Tensor> operator()(absl::Span<const at::Tensor> latents,
+                                     const at::Tensor& timesteps, const RowConditions& rows) const;
+
+  // That in its parts, for passes that do not run every block once:
+  //   condition = Condition(timesteps, rows, LayoutOf(latents))
+  //   Finish(RunBlocks(Embed(latents), {0, num_layers}, condition), condition)
+  // x is the residual stream, [tokens, dim] float32, rows packed as the condition's layout says.
+  TokenLayout LayoutOf(absl::Span<const at::Tensor> latents) const;
+  TransformerCondition Condition(const at::Tensor& timesteps, const RowConditions& rows,
+                                 TokenLayout layout) const;
+  at::Tensor Embed(absl::Span<const at::Tensor> latents) const;
   at::Tensor RunBlocks(at::Tensor x, BlockRange range, const TransformerCondition& condition) const;
-  at::Tensor Finish(const at::Tensor& x, const TransformerCondition& condition,
-                    const TokenGrid& grid) const;
+  std::vector<at::Tensor> Finish(const at::Tensor& x, const TransformerCondition& condition) const;
 
   // PixArt: a prompt for RowConditions, with the keys and values of every block. embeddings
   // [prompts, tokens, text_channels], the text encoder's output; mask [prompts, tokens] bool, false
@@ -67,6 +75,8 @@ class Transformer {
  private:
   Transformer(const TransformerConfig& config, c10::Device device);
 
+  TokenGrid GridOf(const at::Tensor& latents) const;
+  at::Tensor Patchify(const at::Tensor& latents) const;
   at::Tensor Unpatchify(const at::Tensor& x, const TokenGrid& grid) const;
 
   TransformerConfig config_;

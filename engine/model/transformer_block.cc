@@ -14,6 +14,14 @@ namespace {
 
 constexpr double kDitAttentionNormEps = 1e-6;
 
+// x + gate * y; x and y [tokens, dim], gate [rows, 1, dim].
+at::Tensor AddGated(const at::Tensor& x, const TokenLayout& layout, const at::Tensor& gate,
+                    const at::Tensor& y) {
+  return ByGroup(layout, [&](const TokenLayout::Group& group) {
+    return at::addcmul(PartOf(x, group), RowsOf(gate, group), PartOf(y, group).to(at::kFloat));
+  });
+}
+
 }  // namespace
 
 BlockModulation SplitModulation(const at::Tensor& modulation) {
@@ -22,10 +30,13 @@ BlockModulation SplitModulation(const at::Tensor& modulation) {
   return {m[0], m[1], m[2], m[3], m[4], m[5]};
 }
 
-at::Tensor NormAndModulate(const at::Tensor& x, double eps, const at::Tensor& shift,
-                           const at::Tensor& scale, at::ScalarType dtype) {
+at::Tensor NormAndModulate(const at::Tensor& x, const TokenLayout& layout, double eps,
+                           const at::Tensor& shift, const at::Tensor& scale, at::ScalarType dtype) {
   const at::Tensor normed = at::layer_norm(x, {x.size(-1)}, {}, {}, eps);
-  return at::addcmul(shift, normed, scale + 1).to(dtype);
+  return ByGroup(layout, [&](const TokenLayout::Group& group) {
+    return at::addcmul(RowsOf(shift, group), PartOf(normed, group), RowsOf(scale, group) + 1)
+        .to(dtype);
+  });
 }
 
 absl::StatusOr<TransformerBlock> TransformerBlock::Load(StateDict& weights,
@@ -54,17 +65,18 @@ absl::StatusOr<TransformerBlock> TransformerBlock::Load(StateDict& weights,
   return block;
 }
 
-at::Tensor TransformerBlock::operator()(const at::Tensor& x, const BlockModulation& m,
-                                        const PromptRows& prompts, int64_t place) const {
-  const at::Tensor attended =
-      attention_(NormAndModulate(x, attention_norm_eps_, m.shift_msa, m.scale_msa, dtype_));
-  at::Tensor h = at::addcmul(x, m.gate_msa, attended.to(at::kFloat));
+at::Tensor TransformerBlock::operator()(const at::Tensor& x, const TokenLayout& layout,
+                                        const BlockModulation& m, const PromptRows& prompts,
+                                        int64_t place) const {
+  const at::Tensor attended = attention_(
+      NormAndModulate(x, layout, attention_norm_eps_, m.shift_msa, m.scale_msa, dtype_), layout);
+  at::Tensor h = AddGated(x, layout, m.gate_msa, attended);
   if (cross_attention_) {  // without norm or gate, as PixArt has it
-    h = h + (*cross_attention_)(h.to(dtype_), prompts, place).to(at::kFloat);
+    h = h + (*cross_attention_)(h.to(dtype_), layout, prompts, place).to(at::kFloat);
   }
   const at::Tensor fed = feed_forward_out_(feed_forward_in_(
-      NormAndModulate(h, feed_forward_norm_eps_, m.shift_mlp, m.scale_mlp, dtype_)));
-  return at::addcmul(h, m.gate_mlp, fed.to(at::kFloat));
+      NormAndModulate(h, layout, feed_forward_norm_eps_, m.shift_mlp, m.scale_mlp, dtype_)));
+  return AddGated(h, layout, m.gate_mlp, fed);
 }
 
 KeyValue TransformerBlock::ProjectPrompt(const at::Tensor& tokens) const {

@@ -12,6 +12,8 @@
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/attention.h"
 #include "engine/model/linear.h"
+#include "engine/model/prompt_context.h"
+#include "engine/model/token_layout.h"
 #include "engine/model/transformer_config.h"
 
 namespace ilf {
@@ -33,11 +35,12 @@ class TransformerBlock {
                                                const TransformerConfig& config,
                                                LinearBuilder& builder);
 
-  // x [rows, tokens, dim] float32 -> the same. Thread-safe. The residual stream stays in float32
-  // whatever the execution's dtype: in bfloat16 every block's sum would lose half of its digits.
-  // Cross-attention reads `prompts` at `place`; a DiT has none.
-  at::Tensor operator()(const at::Tensor& x, const BlockModulation& modulation,
-                        const PromptRows& prompts, int64_t place) const;
+  // x [tokens, dim] float32, rows packed as `layout` says -> the same. Thread-safe. The residual
+  // stream stays in float32 whatever the execution's dtype: in bfloat16 every block's sum would
+  // lose half of its digits. Cross-attention reads `prompts` at `place`; a DiT has none.
+  at::Tensor operator()(const at::Tensor& x, const TokenLayout& layout,
+                        const BlockModulation& modulation, const PromptRows& prompts,
+                        int64_t place) const;
 
   // What its cross-attention reads of a prompt's tokens [prompts, tokens, dim]. Only of a block
   // that has one.
@@ -53,9 +56,9 @@ class TransformerBlock {
   Linear feed_forward_out_;
 };
 
-// Layer norm over the last dimension without weights, then x * (1 + scale) + shift; float32 in,
-// `dtype` out.
-at::Tensor NormAndModulate(const at::Tensor& x, double eps, const at::Tensor& shift,
-                           const at::Tensor& scale, at::ScalarType dtype);
+// Layer norm of every token of x [tokens, dim] without weights, then x * (1 + scale) + shift, which
+// are [rows, 1, dim]; float32 in, `dtype` out.
+at::Tensor NormAndModulate(const at::Tensor& x, const TokenLayout& layout, double eps,
+                           const at::Tensor& shift, const at::Tensor& scale, at::ScalarType dtype);
 
 }  // namespace ilf

@@ -25,6 +25,7 @@ TransformerCondition TransformerCondition::Rows(const std::vector<int64_t>& inde
   }
   selected.final_modulation = parts_.final_modulation.index_select(0, rows);
   selected.prompts = parts_.prompts.Select(index);
+  selected.layout = parts_.layout.Select(index);
   selected.num_layers = parts_.num_layers;
   return TransformerCondition(std::move(selected));
 }

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine/model/prompt_context.h"
+#include "engine/model/token_layout.h"
 #include "engine/model/transformer_block.h"
 
 namespace ilf {
@@ -20,6 +21,7 @@ class TransformerCondition {
                                           // one a block, [rows, 6 * dim]
     at::Tensor final_modulation;          // [rows, 2 * dim]: shift and scale of the final layer
     PromptRows prompts;
+    TokenLayout layout;  // of the residual stream's tokens
     int64_t num_layers = 0;
   };
 
@@ -32,6 +34,7 @@ class TransformerCondition {
   // Shift and scale of the final layer, [rows, 1, dim] each.
   std::vector<at::Tensor> Final() const;
   const PromptRows& prompts() const { return parts_.prompts; }
+  const TokenLayout& layout() const { return parts_.layout; }
 
   // The condition of the rows `index`, in that order.
   TransformerCondition Rows(const std::vector<int64_t>& index) const;

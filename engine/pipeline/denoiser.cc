@@ -1,5 +1,6 @@
 #include "engine/pipeline/denoiser.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <ATen/TensorOperators.h>
@@ -14,34 +15,118 @@
 namespace ilf {
 namespace {
 
-// The rows of one forward pass: first every image's own, then the unconditional rows of the guided
-// ones.
-struct Rows {
-  std::vector<at::Tensor> latents;
-  std::vector<float> timesteps;
-  std::vector<int64_t> feedback;  // positions of the rows that run feedback
-  std::vector<float> targets;     // and what they aim at
+using Images = std::vector<Trajectory*>;
+
+struct Row {
+  const Trajectory* image;
+  bool unconditional;
 };
 
-void AddRow(const Trajectory& image, Rows& rows) {
-  const PlannedStep& step = image.next_step();
-  if (step.pass == PassKind::kFeedback) {
-    rows.feedback.push_back(static_cast<int64_t>(rows.latents.size()));
-    rows.targets.push_back(static_cast<float>(step.target_timestep));
+// Of images of one size: a row of every image, then an unconditional row of each guided one.
+std::vector<Row> RowsOf(absl::Span<Trajectory* const> images) {
+  std::vector<Row> rows;
+  for (const Trajectory* image : images) rows.push_back({image, false});
+  for (const Trajectory* image : images) {
+    if (image->guided()) rows.push_back({image, true});
   }
-  rows.latents.push_back(step.c_in == 1.0 ? image.x : image.x * step.c_in);
-  rows.timesteps.push_back(static_cast<float>(step.timestep));
+  return rows;
 }
 
-// The model's output for every row, [rows, out_channels, h, w] float32.
-at::Tensor Forward(const Denoiser& denoiser, const Rows& rows, const RowConditions& conditions,
-                   c10::Device device) {
-  const at::Tensor latents = at::cat(rows.latents);
-  const at::Tensor timesteps = at::tensor(rows.timesteps).to(device);
-  if (rows.feedback.empty()) return (*denoiser.transformer)(latents, timesteps, conditions);
+// Images of one size each, in the order in which the sizes come first.
+std::vector<Images> BySize(absl::Span<Trajectory* const> images) {
+  std::vector<Images> groups;
+  for (Trajectory* image : images) {
+    const auto same = [&](const Images& group) {
+      return group.front()->x.sizes() == image->x.sizes();
+    };
+    const auto group = std::find_if(groups.begin(), groups.end(), same);
+    if (group != groups.end()) {
+      group->push_back(image);
+    } else {
+      groups.push_back({image});
+    }
+  }
+  return groups;
+}
+
+// What the transformer reads of the rows of one group, [rows, channels, h, w].
+at::Tensor InputOf(absl::Span<const Row> rows) {
+  std::vector<at::Tensor> latents;
+  for (const Row& row : rows) {
+    const double c_in = row.image->next_step().c_in;
+    latents.push_back(c_in == 1.0 ? row.image->x : row.image->x * c_in);
+  }
+  return at::cat(latents);
+}
+
+RowConditions ConditionsOfRows(const Denoiser& denoiser, absl::Span<const Row> rows) {
+  const TransformerConfig& config = denoiser.transformer->config();
+  std::vector<int64_t> classes;
+  std::vector<PromptRows::Context> prompts;
+  std::vector<float> sizes;
+  for (const auto& [image, unconditional] : rows) {
+    const ImageCondition& condition = image->condition;
+    classes.push_back(unconditional ? config.num_classes : condition.class_index);
+    prompts.push_back(unconditional ? condition.negative_prompt : condition.prompt);
+    for (const int64_t axis : {2, 3}) {
+      sizes.push_back(static_cast<float>(image->x.size(axis) * denoiser.downscale));
+    }
+  }
+  const c10::Device device = rows.front().image->x.device();
+  if (!config.reads_text()) return at::tensor(classes).to(device);
+  if (!config.micro_conditions.value_or(false)) return RowConditions(PromptRows(prompts));
+  return RowConditions(PromptRows(prompts), at::tensor(sizes).view({-1, 2}).to(device));
+}
+
+// The model's output for the rows of every group, [rows, out_channels, h, w] float32 each.
+std::vector<at::Tensor> Forward(const Denoiser& denoiser, absl::Span<const Images> groups) {
+  std::vector<Row> rows;
+  std::vector<at::Tensor> latents;
+  for (const Images& group : groups) {
+    const std::vector<Row> own = RowsOf(group);
+    latents.push_back(InputOf(own));
+    rows.insert(rows.end(), own.begin(), own.end());
+  }
+  std::vector<float> timesteps, targets;
+  std::vector<int64_t> feedback;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const PlannedStep& step = rows[i].image->next_step();
+    timesteps.push_back(static_cast<float>(step.timestep));
+    if (step.pass != PassKind::kFeedback) continue;
+    feedback.push_back(static_cast<int64_t>(i));
+    targets.push_back(static_cast<float>(step.target_timestep));
+  }
+  const c10::Device device = latents.front().device();
+  const at::Tensor own_timesteps = at::tensor(timesteps).to(device);
+  const RowConditions conditions = ConditionsOfRows(denoiser, rows);
+  if (feedback.empty()) return (*denoiser.transformer)(latents, own_timesteps, conditions);
   Check(denoiser.feedback != nullptr, "a feedback pass without a feedback module");
-  return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, timesteps, conditions,
-                          {rows.feedback, at::tensor(rows.targets).to(device)});
+  return PassWithFeedback(*denoiser.transformer, *denoiser.feedback, latents, own_timesteps,
+                          conditions, {feedback, at::tensor(targets).to(device)});
+}
+
+// The guided output for the next step of the images of every group, [images, channels, h, w] each.
+std::vector<at::Tensor> Predict(const Denoiser& denoiser, absl::Span<const Images> groups) {
+  std::vector<at::Tensor> outputs = Forward(denoiser, groups);
+  for (size_t i = 0; i < groups.size(); ++i) {
+    std::vector<double> scales;
+    for (const Trajectory* image : groups[i]) scales.push_back(image->guidance_scale);
+    outputs[i] = CombineGuidance(outputs[i], denoiser.transformer->config().in_channels, scales);
+  }
+  return outputs;
+}
+
+// Where images of one size are after a step with this output.
+UpdateResult Update(const Images& images, const at::Tensor& output) {
+  std::vector<at::Tensor> x, x0_previous;
+  std::vector<PlannedStep> steps;
+  for (const Trajectory* image : images) {
+    x.push_back(image->x);
+    x0_previous.push_back(image->x0.defined() ? image->x0 : at::zeros_like(image->x));
+    steps.push_back(image->next_step());
+  }
+  return ApplyUpdate(at::cat(x), output, at::cat(x0_previous),
+                     StepCoefficients(steps).to(output.device()));
 }
 
 }  // namespace
@@ -68,28 +153,7 @@ PromptContext Denoiser::ReadPrompt(const at::Tensor& embeddings, const at::Tenso
 }
 
 RowConditions RowConditionsOf(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  const TransformerConfig& config = denoiser.transformer->config();
-  std::vector<int64_t> classes;
-  std::vector<PromptRows::Context> prompts;
-  std::vector<float> sizes;
-  const auto add = [&](const Trajectory& image, int64_t class_index,
-                       const PromptRows::Context& prompt) {
-    classes.push_back(class_index);
-    prompts.push_back(prompt);
-    for (const int64_t axis : {2, 3}) {
-      sizes.push_back(static_cast<float>(image.x.size(axis) * denoiser.downscale));
-    }
-  };
-  for (const Trajectory* image : images) {
-    add(*image, image->condition.class_index, image->condition.prompt);
-  }
-  for (const Trajectory* image : images) {
-    if (image->guided()) add(*image, config.num_classes, image->condition.negative_prompt);
-  }
-  const c10::Device device = images[0]->x.device();
-  if (!config.reads_text()) return at::tensor(classes).to(device);
-  if (!config.micro_conditions.value_or(false)) return RowConditions(PromptRows(prompts));
-  return RowConditions(PromptRows(prompts), at::tensor(sizes).view({-1, 2}).to(device));
+  return ConditionsOfRows(denoiser, RowsOf(images));
 }
 
 at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
@@ -115,44 +179,30 @@ at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
 }
 
 at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  Rows rows;
-  std::vector<double> scales;
-  for (const Trajectory* image : images) {
-    AddRow(*image, rows);
-    scales.push_back(image->guidance_scale);
-  }
-  for (const Trajectory* image : images) {
-    if (image->guided()) AddRow(*image, rows);
-  }
-  const at::Tensor output =
-      Forward(denoiser, rows, RowConditionsOf(denoiser, images), images[0]->x.device());
-  return CombineGuidance(output, denoiser.transformer->config().in_channels, scales);
+  return Predict(denoiser, {Images(images.begin(), images.end())}).front();
 }
 
 void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images) {
-  std::vector<at::Tensor> x, x0_previous;
-  std::vector<PlannedStep> steps;
-  for (const Trajectory* image : images) {
-    x.push_back(image->x);
-    x0_previous.push_back(image->x0.defined() ? image->x0 : at::zeros_like(image->x));
-    steps.push_back(image->next_step());
-  }
-  const at::Tensor output = PredictTogether(denoiser, images);
-  const UpdateResult result = ApplyUpdate(at::cat(x), output, at::cat(x0_previous),
-                                          StepCoefficients(steps).to(output.device()));
+  const std::vector<Images> groups = BySize(images);
+  const std::vector<at::Tensor> outputs = Predict(denoiser, groups);
   // Copies, so that an image does not keep the whole batch's memory; all of them before the first
   // image moves, because a copy may run out of memory.
-  std::vector<at::Tensor> next_x, next_x0;
-  for (int64_t i = 0; i < result.x.size(0); ++i) {
-    next_x.push_back(result.x.narrow(0, i, 1).clone());
-    next_x0.push_back(result.x0.narrow(0, i, 1).clone());
+  std::vector<UpdateResult> next;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    const UpdateResult result = Update(groups[i], outputs[i]);
+    for (int64_t row = 0; row < result.x.size(0); ++row) {
+      next.push_back({result.x.narrow(0, row, 1).clone(), result.x0.narrow(0, row, 1).clone()});
+    }
   }
-  for (size_t i = 0; i < images.size(); ++i) {
-    images[i]->block_evaluations +=
-        images[i]->rows() * denoiser.BlocksOf(images[i]->next_step().pass);
-    images[i]->x = std::move(next_x[i]);
-    images[i]->x0 = std::move(next_x0[i]);
-    ++images[i]->steps_done;
+  auto moved = next.begin();
+  for (const Images& group : groups) {
+    for (Trajectory* image : group) {
+      image->block_evaluations += image->rows() * denoiser.BlocksOf(image->next_step().pass);
+      image->x = std::move(moved->x);
+      image->x0 = std::move(moved->x0);
+      ++image->steps_done;
+      ++moved;
+    }
   }
 }
 

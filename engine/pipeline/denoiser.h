@@ -63,18 +63,18 @@ struct Denoiser {
 at::Tensor CombineGuidance(const at::Tensor& output, int64_t channels,
                            absl::Span<const double> scales);
 
-// What the rows of one forward are to show: a row of every image, then an unconditional row of each
-// guided one, in order.
+// What the rows of one forward of images of one size are to show: a row of every image, then an
+// unconditional row of each guided one, in order.
 RowConditions RowConditionsOf(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
 
-// The guided output for the next step of every image, [images, channels, h, w] float32, in one
-// forward pass of one row an image, or two with guidance. Plain and feedback passes share the
-// forward; an image in a feedback pass runs it on all its rows. An image's bits do not depend
-// on the others (with a batch_invariant model).
+// The guided output for the next step of every image, all of one size, [images, channels, h, w]
+// float32, in one forward pass of one row an image, or two with guidance. Plain and feedback passes
+// share the forward; an image in a feedback pass runs it on all its rows. An image's bits do not
+// depend on the others (with a batch_invariant model).
 at::Tensor PredictTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
 
-// Takes every image one step further in one forward pass (PredictTogether). Nothing changes when it
-// throws.
+// Takes every image one step further in one forward pass, as PredictTogether; images may differ in
+// size. Nothing changes when it throws.
 void StepTogether(const Denoiser& denoiser, absl::Span<Trajectory* const> images);
 
 }  // namespace ilf

@@ -235,6 +235,11 @@ LatentSize DiffusionModel::LatentSizeOf(int height, int width) const {
   return {height / downscale, width / downscale};
 }
 
+int64_t DiffusionModel::TokensOf(const LatentSize& latent) const {
+  const int64_t patch = transformer_.config().patch_size;
+  return (latent.height / patch) * (latent.width / patch);
+}
+
 absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
     const std::string& path, const std::string& name, const LoadOptions& options) {
   c10::InferenceMode inference;
@@ -268,6 +273,9 @@ absl::StatusOr<std::shared_ptr<const DiffusionModel>> DiffusionModel::Load(
     model->bins_ = BinsOf(config, vae_config);
   }
   model->info_ = DescribeModel(name, directory, config, vae_config, execution);
+  if (model->prompt_reader_ != nullptr) {
+    model->info_.max_prompt_tokens = model->prompt_reader_->max_tokens();
+  }
   model->info_.default_solver = ToSolver(scheduler.default_solver);
   model->info_.solvers = {Solver::kDdim, Solver::kDpmSolverPp2m, Solver::kEuler};
   if (HasFeedback(directory)) {

@@ -61,6 +61,8 @@ class DiffusionModel {
   const PromptReader* prompt_reader() const { return prompt_reader_.get(); }
   // Latent of a picture of so many pixels: of its resolution bin, where the model has bins.
   LatentSize LatentSizeOf(int height, int width) const;
+  // Tokens that the transformer makes of a latent.
+  int64_t TokensOf(const LatentSize& latent) const;
 
  private:
   DiffusionModel(const Execution& execution, Transformer transformer, AutoencoderKl autoencoder,

@@ -11,7 +11,6 @@
 #include <c10/core/InferenceMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-#include "absl/strings/str_cat.h"
 #include "engine/base/check.h"
 #include "engine/base/host_limits.h"
 #include "engine/base/status_macros.h"
@@ -27,10 +26,6 @@ namespace {
 
 constexpr int kJpegQuality = 92;
 
-std::string BatchKeyFor(const DiffusionModel& model, const LatentSize& latent) {
-  return absl::StrCat(model.info().name, "/", latent.height, "x", latent.width);
-}
-
 class TorchImage final : public ImageState {
  public:
   struct Parts {
@@ -41,12 +36,13 @@ class TorchImage final : public ImageState {
   };
 
   TorchImage(Parts parts, Trajectory trajectory)
-      : parts_(std::move(parts)),
-        batch_key_(BatchKeyFor(*parts_.model, {trajectory.x.size(2), trajectory.x.size(3)})),
-        trajectory_(std::move(trajectory)) {}
+      : parts_(std::move(parts)), trajectory_(std::move(trajectory)) {}
 
-  const std::string& BatchKey() const override { return batch_key_; }
+  const std::string& BatchKey() const override { return model().info().name; }
   int Rows() const override { return trajectory_.rows(); }
+  int64_t TokensPerRow() const override {
+    return model().TokensOf({trajectory_.x.size(2), trajectory_.x.size(3)});
+  }
   int Steps() const override { return static_cast<int>(trajectory_.plan.steps.size()); }
   int StepsDone() const override { return trajectory_.steps_done; }
   int FeedbackRows() const override {
@@ -70,7 +66,6 @@ class TorchImage final : public ImageState {
 
  private:
   const Parts parts_;
-  const std::string batch_key_;
   Trajectory trajectory_;
 };
 
@@ -112,9 +107,9 @@ class TorchStepRunner final : public StepRunner {
 
   void PrepareThread() override { at::set_num_threads(threads_); }
 
-  std::string BatchKeyOf(const GenerationRequest& request) const override {
+  int64_t TokensPerRow(const GenerationRequest& request) const override {
     const DiffusionModel& model = *ModelOf(request);
-    return BatchKeyFor(model, model.LatentSizeOf(request.height, request.width));
+    return model.TokensOf(model.LatentSizeOf(request.height, request.width));
   }
 
   absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,

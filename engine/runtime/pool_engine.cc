@@ -45,7 +45,8 @@ absl::StatusOr<RequestHandle> PoolEngine::Submit(GenerationRequest request,
     work_.Remove(over);
     requests_.Remove(over);
   };
-  std::string cost_key = CostKey(runners_.front()->BatchKeyOf(request), request.acceleration);
+  std::string cost_key =
+      CostKey(request.model, runners_.front()->TokensPerRow(request), request.acceleration);
   const auto running = std::make_shared<RunningRequest>(
       handle, std::move(request), std::move(cost_key), std::move(sink),
       RunningRequest::Listeners{clock_, observer_, ended});

@@ -132,13 +132,12 @@ void WorkQueue::AddFailure(int worker) {
   if (Failing(failed)) failed.rests_until = now + options_.failure_rest;
 }
 
-void WorkQueue::AddStep(int worker, const std::vector<absl::string_view>& cost_keys, int rows,
-                        absl::Duration took) {
+void WorkQueue::AddStep(int worker, const std::vector<StepCost>& costs) {
   const absl::Time now = clock_->Now();
   absl::MutexLock lock(&mutex_);
   workers_[worker].failures = 0;
   workers_[worker].rests_until = absl::InfinitePast();
-  for (const absl::string_view key : cost_keys) costs_.AddStep(key, rows, took, now);
+  for (const StepCost& cost : costs) costs_.AddStep(cost.key, cost.rows, cost.took, now);
 }
 
 void WorkQueue::AddDecode(absl::string_view cost_key, absl::Duration took) {

@@ -28,6 +28,13 @@ struct TakenImage {
   int image_index = 0;
 };
 
+// What CostModel::AddStep is told.
+struct StepCost {
+  absl::string_view key;
+  int rows = 0;
+  absl::Duration took;
+};
+
 // Thread-safe: the front of AdmissionQueue and CostModel. Calls no method of a request that takes a
 // lock.
 class WorkQueue {
@@ -62,8 +69,7 @@ class WorkQueue {
   void AddFailure(int worker);
 
   // Measurements for the estimates; see CostModel. A step ends the worker's failures in a row.
-  void AddStep(int worker, const std::vector<absl::string_view>& cost_keys, int rows,
-               absl::Duration took);
+  void AddStep(int worker, const std::vector<StepCost>& costs);
   void AddDecode(absl::string_view cost_key, absl::Duration took);
   void AddRun(absl::Duration took);
 

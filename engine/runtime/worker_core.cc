@@ -157,8 +157,8 @@ std::optional<ImageId> WorkerCore::Begin(const TakenImage& taken) {
   Check(free != slots_.end(), "a worker takes no more images than it has slots");
   Check((*state)->StepsDone() < (*state)->Steps(), "a new image has steps to take");
   const ImageId id = static_cast<ImageId>(free - slots_.begin());
-  batcher_.Add({id, (*state)->BatchKey(), (*state)->Rows(), request.request().priority,
-                request.request().deadline, request.handle()},
+  batcher_.Add({id, (*state)->BatchKey(), (*state)->Rows(), (*state)->TokensPerRow(),
+                request.request().priority, request.request().deadline, request.handle()},
                now);
   *free = ActiveImage{taken.request, taken.image_index, *std::move(state), now, absl::Time()};
   return id;
@@ -200,13 +200,10 @@ absl::Status WorkerCore::CallRun(absl::Span<const ImageId> ids) {
 void WorkerCore::AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows,
                            absl::Duration took) {
   batcher_.Stepped(ids, parts_.clock->Now());
-  std::vector<absl::string_view> cost_keys;
-  for (const ImageId id : ids) cost_keys.push_back(slots_[id].request->cost_key());
-  std::sort(cost_keys.begin(), cost_keys.end());
-  cost_keys.erase(std::unique(cost_keys.begin(), cost_keys.end()), cost_keys.end());
-  parts_.work->AddStep(index_, cost_keys, rows.all, took);
+  parts_.work->AddStep(index_, Costs(ids, rows, took));
   parts_.observer->StepDone({index_, slots_[ids.front()].request->request().model,
-                             static_cast<int>(ids.size()), rows.all, rows.feedback, took});
+                             static_cast<int>(ids.size()), rows.all, rows.feedback, rows.tokens,
+                             took});
   for (const ImageId id : ids) Advance(id);
 }
 
@@ -246,8 +243,26 @@ WorkerCore::BatchRows WorkerCore::Rows(absl::Span<const ImageId> ids) const {
   for (const ImageId id : ids) {
     rows.all += slots_[id].state->Rows();
     rows.feedback += slots_[id].state->FeedbackRows();
+    rows.tokens += slots_[id].state->Rows() * slots_[id].state->TokensPerRow();
+    rows.by_size[slots_[id].state->TokensPerRow()] += slots_[id].state->Rows();
   }
   return rows;
+}
+
+// Each cost key of the batch once. The rows of each size count for a batch of their own, which took
+// as much of the time as they have of the tokens.
+std::vector<StepCost> WorkerCore::Costs(absl::Span<const ImageId> ids, const BatchRows& rows,
+                                        absl::Duration took) const {
+  std::vector<StepCost> costs;
+  for (const ImageId id : ids) {
+    const absl::string_view key = slots_[id].request->cost_key();
+    const auto has_key = [&](const StepCost& cost) { return cost.key == key; };
+    if (std::any_of(costs.begin(), costs.end(), has_key)) continue;
+    const int64_t tokens_per_row = slots_[id].state->TokensPerRow();
+    const int own = rows.by_size.at(tokens_per_row);
+    costs.push_back({key, own, took * (own * tokens_per_row) / rows.tokens});
+  }
+  return costs;
 }
 
 }  // namespace ilf

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/api/observer.h"
@@ -47,6 +48,8 @@ class WorkerCore {
   struct BatchRows {
     int all = 0;
     int feedback = 0;  // of these, how many run feedback
+    int64_t tokens = 0;
+    absl::flat_hash_map<int64_t, int> by_size;  // rows by their tokens
   };
 
   void DropEnded();
@@ -66,6 +69,8 @@ class WorkerCore {
   ActiveImage Release(ImageId id);
 
   BatchRows Rows(absl::Span<const ImageId> ids) const;
+  std::vector<StepCost> Costs(absl::Span<const ImageId> ids, const BatchRows& rows,
+                              absl::Duration took) const;
 
   const int index_;
   const EngineOptions options_;

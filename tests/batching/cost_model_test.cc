@@ -82,11 +82,12 @@ TEST(CostModelTest, RunTimeIsTheAverageOverAllKeys) {
   EXPECT_EQ(costs.RunTime(kNow), absl::Seconds(6));
 }
 
-TEST(CostKeyTest, TellsBatchKeysAndAccelerationApart) {
-  const std::string key = CostKey("model/8x8", Acceleration::kOff);
-  EXPECT_EQ(CostKey("model/8x8", Acceleration::kOff), key);
-  EXPECT_NE(CostKey("model/8x16", Acceleration::kOff), key);
-  EXPECT_NE(CostKey("model/8x8", Acceleration::kFeedback), key);
+TEST(CostKeyTest, TellsModelsSizesAndAccelerationApart) {
+  const std::string key = CostKey("model", 64, Acceleration::kOff);
+  EXPECT_EQ(CostKey("model", 64, Acceleration::kOff), key);
+  EXPECT_NE(CostKey("other", 64, Acceleration::kOff), key);
+  EXPECT_NE(CostKey("model", 128, Acceleration::kOff), key);
+  EXPECT_NE(CostKey("model", 64, Acceleration::kFeedback), key);
 }
 
 TEST(RowsPerStepTest, GuidanceTakesASecondRow) {

@@ -27,8 +27,10 @@ class StepBatcherTest : public ::testing::Test {
   }
 
   FakeClock clock_;
-  StepBatcher batcher_{
-      {.max_batch_rows = 4, .max_wait = absl::Seconds(2), .memory_backoff = absl::Seconds(60)}};
+  StepBatcher batcher_{{.max_batch_rows = 4,
+                        .max_batch_tokens = 100,
+                        .max_wait = absl::Seconds(2),
+                        .memory_backoff = absl::Seconds(60)}};
 };
 
 TEST_F(StepBatcherTest, WithoutImagesThereIsNoBatch) { EXPECT_THAT(Plan(), IsEmpty()); }
@@ -58,6 +60,30 @@ TEST_F(StepBatcherTest, AnImageThatIsLargerThanTheBudgetGoesAlone) {
   Add({.id = 0, .batch_key = "a", .rows = 6, .arrival = 1});
   Add({.id = 1, .batch_key = "a", .rows = 1, .arrival = 2});
   EXPECT_THAT(Plan(), ElementsAre(0));
+}
+
+TEST_F(StepBatcherTest, TokensAreBoundedBesideRows) {
+  Add({.id = 0, .batch_key = "a", .rows = 1, .tokens_per_row = 50, .arrival = 1});
+  Add({.id = 1, .batch_key = "a", .rows = 2, .tokens_per_row = 30, .arrival = 2});
+  Add({.id = 2, .batch_key = "a", .rows = 2, .tokens_per_row = 25, .arrival = 3});
+  Add({.id = 3, .batch_key = "a", .rows = 1, .tokens_per_row = 1, .arrival = 4});
+  EXPECT_THAT(Plan(), ElementsAre(0, 2));
+}
+
+TEST_F(StepBatcherTest, AnImageWithMoreTokensThanTheBudgetGoesAlone) {
+  Add({.id = 0, .batch_key = "a", .tokens_per_row = 101, .arrival = 1});
+  Add({.id = 1, .batch_key = "a", .arrival = 2});
+  EXPECT_THAT(Plan(), ElementsAre(0));
+}
+
+TEST_F(StepBatcherTest, AfterOutOfMemoryHalfTheTokensAreLeft) {
+  Add({.id = 0, .batch_key = "a", .tokens_per_row = 40, .arrival = 1});
+  Add({.id = 1, .batch_key = "a", .tokens_per_row = 20, .arrival = 2});
+  Add({.id = 2, .batch_key = "a", .tokens_per_row = 10, .arrival = 3});
+  batcher_.OutOfMemory(Plan(), clock_.Now());
+  EXPECT_THAT(Plan(), ElementsAre(0));
+  batcher_.Remove(0);
+  EXPECT_THAT(Plan(), ElementsAre(1, 2));
 }
 
 TEST_F(StepBatcherTest, WithinAKeyPriorityThenDeadlineThenArrivalDecide) {

@@ -66,6 +66,7 @@ TEST_F(GenerationTest, ListsTheShippedModels) {
   EXPECT_EQ(fashion.block_count(), 28);
   EXPECT_TRUE(fashion.accepts_class_label());
   EXPECT_FALSE(fashion.accepts_text_prompt());
+  EXPECT_EQ(fashion.max_prompt_tokens(), 0);
   ExpectOnlySize(fashion, 32);
   EXPECT_EQ(fashion.default_steps(), 20);
   EXPECT_EQ(fashion.default_guidance_scale(), 2.0);
@@ -77,6 +78,7 @@ TEST_F(GenerationTest, ListsTheShippedModels) {
   EXPECT_EQ(emoji.block_count(), 28);
   EXPECT_FALSE(emoji.accepts_class_label());
   EXPECT_TRUE(emoji.accepts_text_prompt());
+  EXPECT_EQ(emoji.max_prompt_tokens(), 300);
   ExpectOnlySize(emoji, 64);
   EXPECT_EQ(emoji.default_steps(), 20);
   EXPECT_EQ(emoji.default_guidance_scale(), 3.0);

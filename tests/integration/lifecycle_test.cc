@@ -13,6 +13,7 @@
 #include "tests/integration/requests.h"
 #include "tests/integration/server_process.h"
 #include "tests/testing/certificates.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -22,20 +23,6 @@ using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// An empty folder that goes away with the test.
-class TempFolder {
- public:
-  TempFolder() {
-    std::string pattern = testing::TempDir() + "/ilf_lifecycle_XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TempFolder() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 HealthCheckResponse::ServingStatus Health(const TestClient& client, const std::string& service) {
   grpc::ClientContext context;
@@ -48,14 +35,14 @@ HealthCheckResponse::ServingStatus Health(const TestClient& client, const std::s
 
 TEST(LifecycleTest, IsNotServingWhileItLoads) {
   // A model whose first file is a pipe: the load goes on when the test has written it.
-  const TempFolder root;
-  fs::copy(ShippedModels() + "/fashion-dit", root.path() / "fashion-dit",
+  const TemporaryDirectory root;
+  fs::copy(ShippedModels() + "/fashion-dit", fs::path(root.path()) / "fashion-dit",
            fs::copy_options::recursive);
-  const fs::path pipe = root.path() / "fashion-dit" / "model_index.json";
+  const fs::path pipe = fs::path(root.path()) / "fashion-dit" / "model_index.json";
   fs::remove(pipe);
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
 
-  ServerProcess server({"--model_root=" + root.path().string(), "--health_address=127.0.0.1:0"});
+  ServerProcess server({"--model_root=" + root.path(), "--health_address=127.0.0.1:0"});
   const TestClient client = server.Client();
   const TestClient probe = server.HealthClient();
   EXPECT_EQ(Health(probe, "liveness"), HealthCheckResponse::SERVING);
@@ -125,13 +112,13 @@ TEST(LifecycleTest, ShutdownEndsWhatOutlastsTheDrainTimeout) {
 }
 
 TEST(LifecycleTest, ABrokenModelEndsTheStartWithOneLineThatNamesTheFile) {
-  const TempFolder root;
-  fs::copy(ShippedModels() + "/fashion-dit", root.path() / "fashion-dit",
+  const TemporaryDirectory root;
+  fs::copy(ShippedModels() + "/fashion-dit", fs::path(root.path()) / "fashion-dit",
            fs::copy_options::recursive);
   const fs::path weights =
-      root.path() / "fashion-dit" / "transformer" / "diffusion_pytorch_model.safetensors";
+      fs::path(root.path()) / "fashion-dit" / "transformer" / "diffusion_pytorch_model.safetensors";
   fs::resize_file(weights, fs::file_size(weights) / 2);
-  ServerProcess server({"--model_root=" + root.path().string(), "--log_level=error"});
+  ServerProcess server({"--model_root=" + root.path(), "--log_level=error"});
   EXPECT_EQ(server.process().Wait(), 1);
   EXPECT_THAT(server.process().Lines(), ElementsAre(HasSubstr(weights.string())));
 }
@@ -162,9 +149,9 @@ TEST(LifecycleTest, ABadFlagOrConfigurationExitsWithTwo) {
       key.process().Lines(),
       ElementsAre("ilf-server: --tls_cert: missing: --tls_key needs the key's certificate"));
 
-  const TempFolder folder;
-  const std::string path = (folder.path() / "ilf.textproto").string();
-  std::ofstream(path) << "model_root: \"models\"\nbatching {\n  max_batch_rows: 1\n}\n";
+  const TemporaryDirectory folder;
+  const std::string path =
+      folder.Write("ilf.textproto", "model_root: \"models\"\nbatching {\n  max_batch_rows: 1\n}\n");
   ServerProcess config({"--config=" + path});
   EXPECT_EQ(config.process().Wait(), 2);
   EXPECT_THAT(config.process().Lines(),

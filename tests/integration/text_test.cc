@@ -1,7 +1,9 @@
 // Text to image over TCP, from the real server on the shipped models.
+#include <filesystem>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -12,6 +14,7 @@
 #include "tests/integration/server_process.h"
 #include "tests/integration/serving_test.h"
 #include "tests/server/error_details_testing.h"
+#include "tests/testing/temp_path.h"
 
 namespace ilf {
 namespace {
@@ -31,11 +34,10 @@ v1::GenerateRequest Prompt(const std::string& prompt, int steps, double guidance
   return request;
 }
 
-// Steps of more rows than any one request has, and fewer readings of prompts than requests: by the
-// text model of a server that has served nothing but `requests` requests with prompts, of at most
-// `rows` rows each.
-void ExpectCompany(const std::string& metrics, int requests, int rows) {
-  const std::string labels = "{model=\"emoji-pixart\",worker=\"0\"}";
+// Steps of more rows than any one request has, and fewer readings of prompts than requests: by a
+// text model that has served nothing but `requests` requests, of at most `rows` rows each.
+void ExpectCompany(const std::string& metrics, const std::string& model, int requests, int rows) {
+  const std::string labels = "{model=\"" + model + "\",worker=\"0\"}";
   EXPECT_GT(MetricValue(metrics, "ilf_batch_rows_sum" + labels),
             rows * MetricValue(metrics, "ilf_batch_rows_count" + labels));
   EXPECT_THAT(MetricValue(metrics, "ilf_preparation_seconds_count" + labels),
@@ -61,8 +63,39 @@ TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
 
   Start({"--max_active_images=16", "--max_batch_rows=12"});
   const std::vector<Outcome> together = GenerateTogether(*server_, requests);
-  ExpectCompany(server_->Metrics(), /*requests=*/5, /*rows=*/4);
+  ExpectCompany(server_->Metrics(), "emoji-pixart", /*requests=*/5, /*rows=*/4);
   Start();
+  for (size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
+    const Outcome alone = Generate(client_, requests[i]);
+    ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
+    EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
+  }
+}
+
+// A fixture's model that paints at PixArt-256's aspect ratios.
+TEST_F(TextTest, PicturesOfSeveralSizesShareStepsAndAreWhatTheyWouldBeAlone) {
+  const TemporaryDirectory root;
+  std::filesystem::create_directory_symlink(ShippedModels() + "/fashion-dit",
+                                            root.path() + "/fashion-dit");
+  std::filesystem::create_directory_symlink(
+      ILF_SOURCE_DIR "/tests/fixtures/pixart/pipelines/binned", root.path() + "/binned");
+  std::vector<v1::GenerateRequest> requests;
+  const std::vector<std::pair<int, int>> sizes = {{256, 256}, {512, 128}, {160, 384}, {248, 248}};
+  for (const auto& [width, height] : sizes) {
+    const uint64_t seed = requests.size();
+    v1::GenerateRequest request = Prompt("a red bag", 4, seed % 2 == 0 ? 1.0 : 3.0, seed);
+    request.set_model("binned");
+    request.set_width(width);
+    request.set_height(height);
+    requests.push_back(request);
+  }
+  const std::string model_root = "--model_root=" + root.path();
+
+  Start({model_root, "--max_active_images=16"});
+  const std::vector<Outcome> together = GenerateTogether(*server_, requests);
+  ExpectCompany(server_->Metrics(), "binned", /*requests=*/4, /*rows=*/2);
+  Start({model_root});
   for (size_t i = 0; i < requests.size(); ++i) {
     ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
     const Outcome alone = Generate(client_, requests[i]);

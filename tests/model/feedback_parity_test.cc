@@ -60,8 +60,9 @@ class FeedbackParityTest : public testing::TestWithParam<std::string> {
 
   at::Tensor Pass(const Transformer& backbone, const FeedbackModule& module,
                   const FeedbackRows& rows) {
-    return PassWithFeedback(backbone, module, latents_, timesteps_, Conditions(backbone, module),
-                            rows);
+    return PassWithFeedback(backbone, module, {latents_}, timesteps_, Conditions(backbone, module),
+                            rows)
+        .front();
   }
 
   at::Tensor Plain(const Transformer& backbone) {

@@ -2,7 +2,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -52,7 +51,7 @@ Order RandomOrder(std::mt19937& random, int64_t choices) {
 struct Subject {
   Denoiser denoiser;
   const NoiseSchedule* schedule;
-  std::optional<LatentSize> latent = {};          // absent: the square that the model is made for
+  std::vector<LatentSize> latents = {};           // empty: the square that the model is made for
   std::vector<PromptRows::Context> prompts = {};  // of a model that reads text
 
   const TransformerConfig& config() const { return denoiser.transformer->config(); }
@@ -81,7 +80,8 @@ ImageCondition ConditionOf(const Subject& subject, int64_t choice) {
 Trajectory Start(const Subject& subject, const Order& order) {
   const TransformerConfig& config = subject.config();
   const LatentSize square = {config.sample_size, config.sample_size};
-  const LatentSize latent = subject.latent.value_or(square);
+  const LatentSize latent =
+      subject.latents.empty() ? square : subject.latents[order.seed % subject.latents.size()];
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(order.seed);
   return StartTrajectory(PlanOf(subject, order),
                          at::randn({1, config.in_channels, latent.height, latent.width}, generator),
@@ -247,13 +247,14 @@ std::vector<PromptRows::Context> ReadPrompts(const Denoiser& denoiser) {
   return contexts;
 }
 
-// How many of `count` random pictures of prompts, which are not square, come out with other bits.
+// How many of `count` random pictures of prompts, of several sizes, come out with other bits.
 int CountChangedWithText(const Execution& execution, int count) {
   const Transformer model = RandomTransformer(TextConfig(execution.dtype), execution);
   const NoiseSchedule schedule = *NoiseSchedule::Create({});
   const Accelerated accelerated(model, execution);
   const Denoiser denoiser = accelerated.denoiser();
-  return CountChanged({denoiser, &schedule, LatentSize{6, 10}, ReadPrompts(denoiser)}, count, 3);
+  const std::vector<LatentSize> latents = {{6, 10}, {10, 6}, {8, 8}, {4, 12}};
+  return CountChanged({denoiser, &schedule, latents, ReadPrompts(denoiser)}, count, 3);
 }
 
 TEST_P(BatchInvarianceTest, TextBlocksPaintTheSameBitsAloneAndInAnyMixture) {

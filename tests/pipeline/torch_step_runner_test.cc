@@ -144,11 +144,34 @@ class BinnedModelTest : public ::testing::Test {
   inline static TorchRunners* runners_ = nullptr;
 };
 
-TEST_F(BinnedModelTest, SizesOfOneBinHaveOneBatchKey) {
-  const std::string key = runner().BatchKeyOf(Request(256, 256));
-  EXPECT_EQ(runner().BatchKeyOf(Request(248, 248)), key);
-  EXPECT_EQ(runner().Begin(Request(248, 248), 0).value()->BatchKey(), key);
-  EXPECT_NE(runner().BatchKeyOf(Request(512, 128)), key);
+TEST_F(BinnedModelTest, ARowHasTheTokensOfItsBin) {
+  EXPECT_EQ(runner().TokensPerRow(Request(256, 256)), 16 * 16);
+  EXPECT_EQ(runner().TokensPerRow(Request(248, 248)), 16 * 16);
+  EXPECT_EQ(runner().TokensPerRow(Request(384, 160)), 24 * 10);
+  EXPECT_EQ(runner().Begin(Request(384, 160), 0).value()->TokensPerRow(), 24 * 10);
+}
+
+TEST_F(BinnedModelTest, SizesTakeTheirStepsTogetherAndPaintWhatTheyPaintAlone) {
+  const std::vector<GenerationRequest> requests = {Request(256, 256), Request(512, 128),
+                                                   Request(160, 384), Request(256, 256)};
+  std::vector<std::unique_ptr<ImageState>> images;
+  std::vector<ImageState*> together;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    images.push_back(runner().Begin(requests[i], static_cast<int>(i)).value());
+    EXPECT_EQ(images.back()->BatchKey(), images.front()->BatchKey());
+    together.push_back(images.back().get());
+  }
+  ASSERT_TRUE(runner().Prepare(together).ok());
+  for (int step = 0; step < 2; ++step) ASSERT_TRUE(runner().Run(together).ok());
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const std::unique_ptr<ImageState> alone =
+        runner().Begin(requests[i], static_cast<int>(i)).value();
+    ImageState* const only = alone.get();
+    ASSERT_TRUE(runner().Prepare({&only, 1}).ok());
+    for (int step = 0; step < 2; ++step) ASSERT_TRUE(runner().Run({&only, 1}).ok());
+    EXPECT_EQ(runner().Finish(*images[i], ImageFormat::kPng).value().bytes,
+              runner().Finish(*alone, ImageFormat::kPng).value().bytes);
+  }
 }
 
 // The bin of both is 512 x 128; the wider picture is rows 32 to 95 of it.

@@ -45,9 +45,9 @@ TEST_F(EngineDeadlineTest, WhatStepsCostDecidesWhatIsRefused) {
   EXPECT_TRUE(b.sink->status().ok());
 }
 
-TEST_F(EngineDeadlineTest, SizesOfOneBatchKeyShareWhatTheirStepsCost) {
+TEST_F(EngineDeadlineTest, SizesOfEquallyManyTokensShareWhatTheirStepsCost) {
   FakeStepRunner::Hooks hooks;
-  hooks.batch_key = [](const GenerationRequest& request) { return request.model + "/8x8"; };
+  hooks.tokens_per_row = [](const GenerationRequest&) { return 16; };
   BuildSlow({}, std::move(hooks));
   Submit(TestRequest("measured", /*steps=*/4));
   RunUntilIdle();
@@ -56,6 +56,24 @@ TEST_F(EngineDeadlineTest, SizesOfOneBatchKeyShareWhatTheirStepsCost) {
   EXPECT_EQ(Refusal(Within(absl::Seconds(9), other)), absl::StatusCode::kDeadlineExceeded);
   other.model = "unmeasured";
   Submit(Within(absl::Seconds(9), other));
+}
+
+// A step of both takes 1 s, of which the small picture has 16 of 80 tokens.
+TEST_F(EngineDeadlineTest, SizesOfOneBatchPayByTheirTokens) {
+  BuildSlow();
+  const auto large = [](GenerationRequest request) {
+    request.width = request.height = 128;
+    return request;
+  };
+  Submit(TestRequest("measured", /*steps=*/4));
+  Submit(large(TestRequest("measured with it", /*steps=*/4)));
+  RunUntilIdle();
+  EXPECT_EQ(Refusal(Within(absl::Milliseconds(1900), TestRequest("a", /*steps=*/10))),
+            absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(Refusal(Within(absl::Milliseconds(7900), large(TestRequest("b", /*steps=*/10)))),
+            absl::StatusCode::kDeadlineExceeded);
+  Submit(Within(absl::Seconds(2), TestRequest("c", /*steps=*/10)));
+  Submit(Within(absl::Seconds(8), large(TestRequest("d", /*steps=*/10))));
 }
 
 TEST_F(EngineDeadlineTest, AnOldMeasurementRefusesNobody) {

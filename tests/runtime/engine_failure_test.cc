@@ -33,9 +33,9 @@ TEST_F(EngineFailureTest, AFailedStepFailsOnlyTheImagesOfItsBatch) {
         })});
   const Submitted a = Submit(TestRequest("a"));
   const Submitted with_a = Submit(TestRequest("b"));
-  GenerationRequest other_size = TestRequest("c");
-  other_size.width = 128;
-  const Submitted apart = Submit(other_size);
+  GenerationRequest other = TestRequest("c");
+  other.model = "other";
+  const Submitted apart = Submit(other);
   RunUntilIdle();
   EXPECT_EQ(a.sink->status(), absl::InternalError("bad step"));
   EXPECT_EQ(with_a.sink->status(), absl::InternalError("bad step"));

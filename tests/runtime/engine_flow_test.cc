@@ -116,17 +116,43 @@ TEST_F(EngineTest, RequestsAtDifferentStepsShareABatchAndJoinAndLeaveBetweenStep
   EXPECT_EQ(steps[1].model, "fake");
 }
 
-TEST_F(EngineTest, ImagesOfDifferentSizesTakeTurns) {
+TEST_F(EngineTest, ImagesOfDifferentSizesShareABatch) {
   Build({});
   const Submitted small = Submit(TestRequest("s", /*steps=*/2));
   GenerationRequest wanted = TestRequest("l", /*steps=*/2);
   wanted.width = wanted.height = 128;
   const Submitted large = Submit(wanted);
   RunUntilIdle();
-  EXPECT_THAT(runners_[0]->batches(), ElementsAre(ElementsAre("s/0"), ElementsAre("l/0"),
-                                                  ElementsAre("s/0"), ElementsAre("l/0")));
+  EXPECT_THAT(runners_[0]->batches(),
+              ElementsAre(ElementsAre("s/0", "l/0"), ElementsAre("s/0", "l/0")));
+  EXPECT_EQ(record().steps[0].rows, 2);
+  EXPECT_EQ(record().steps[0].tokens, 16 + 64);
   EXPECT_TRUE(small.sink->status().ok());
   EXPECT_TRUE(large.sink->status().ok());
+}
+
+TEST_F(EngineTest, ImagesTogetherTooLargeForAPassTakeTurns) {
+  EngineOptions options;
+  options.batching.max_batch_tokens = 64;
+  Build(options);
+  Submit(TestRequest("s", /*steps=*/1));
+  GenerationRequest large = TestRequest("l", /*steps=*/1);
+  large.width = large.height = 128;
+  Submit(large);
+  Submit(TestRequest("t", /*steps=*/1));
+  RunUntilIdle();
+  EXPECT_THAT(runners_[0]->batches(), ElementsAre(ElementsAre("s/0", "t/0"), ElementsAre("l/0")));
+}
+
+TEST_F(EngineTest, ImagesOfDifferentModelsTakeTurns) {
+  Build({});
+  Submit(TestRequest("a", /*steps=*/2));
+  GenerationRequest other = TestRequest("b", /*steps=*/2);
+  other.model = "other";
+  Submit(other);
+  RunUntilIdle();
+  EXPECT_THAT(runners_[0]->batches(), ElementsAre(ElementsAre("a/0"), ElementsAre("b/0"),
+                                                  ElementsAre("a/0"), ElementsAre("b/0")));
 }
 
 TEST_F(EngineTest, AHighPriorityIsTakenUpFirst) {

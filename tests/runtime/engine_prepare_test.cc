@@ -35,13 +35,13 @@ class EnginePrepareTest : public EngineTest {
 TEST_F(EnginePrepareTest, ImagesTakenUpTogetherArePreparedTogetherByBatchKey) {
   BuildPreparing(absl::ZeroDuration());
   Submit(TestRequest("a", 2, 2));
-  GenerationRequest large = TestRequest("l", 2);
-  large.width = 128;
-  Submit(large);
+  GenerationRequest other = TestRequest("o", 2);
+  other.model = "other";
+  Submit(other);
   Submit(TestRequest("b", 2));
   RunUntilIdle();
   EXPECT_THAT(prepared_,
-              UnorderedElementsAre(ElementsAre("a/0", "a/1", "b/0"), ElementsAre("l/0")));
+              UnorderedElementsAre(ElementsAre("a/0", "a/1", "b/0"), ElementsAre("o/0")));
 }
 
 TEST_F(EnginePrepareTest, ItsTimeIsNotThatOfAStep) {
@@ -60,9 +60,9 @@ TEST_F(EnginePrepareTest, AFailureEndsTheImagesPreparedTogetherAndNoOthers) {
   });
   const Submitted a = Submit(TestRequest("a"));
   const Submitted with_a = Submit(TestRequest("b"));
-  GenerationRequest large = TestRequest("l");
-  large.width = 128;
-  const Submitted apart = Submit(large);
+  GenerationRequest other = TestRequest("o");
+  other.model = "other";
+  const Submitted apart = Submit(other);
   RunUntilIdle();
   EXPECT_EQ(a.sink->status(), absl::InternalError("bad prompt"));
   EXPECT_EQ(with_a.sink->status(), absl::InternalError("bad prompt"));

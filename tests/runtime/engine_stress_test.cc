@@ -75,6 +75,7 @@ std::unique_ptr<Engine> MakeUnluckyEngine(int workers, Misfortune* misfortune, O
 GenerationRequest RandomRequest(std::string id, std::mt19937& random) {
   GenerationRequest request = TestRequest(std::move(id), 1 + random() % 8, 1 + random() % 4);
   if (random() % 2 == 0) request.width = 128;
+  if (random() % 4 == 0) request.model = "other";
   if (random() % 2 == 0) request.guidance_scale = 3.0;
   if (random() % 2 == 0) request.preview = PreviewOptions{};
   request.priority = static_cast<Priority>(random() % 3);

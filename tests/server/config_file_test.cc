@@ -29,6 +29,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
     batching {
       max_queued_images: 10
       max_batch_rows: 64
+      max_batch_tokens: 65536
       max_active_images: 5
       watchdog_timeout { seconds: 7 }
       finisher_threads: 3
@@ -58,6 +59,7 @@ TEST(ParseConfigTest, ReadsEveryField) {
   EXPECT_EQ(options.dtype, "bfloat16");
   EXPECT_EQ(options.max_queued_images, 10);
   EXPECT_EQ(options.max_batch_rows, 64);
+  EXPECT_EQ(options.max_batch_tokens, 65536);
   EXPECT_EQ(options.max_active_images, 5);
   EXPECT_EQ(options.watchdog_timeout, absl::Seconds(7));
   EXPECT_EQ(options.finisher_threads, 3);
@@ -140,6 +142,8 @@ TEST(ParseConfigTest, EveryRangeIsChecked) {
                            "batching { max_queued_images: 0 }",
                            "batching { max_queued_images: 100001 }",
                            "batching { max_batch_rows: 4097 }",
+                           "batching { max_batch_tokens: 0 }",
+                           "batching { max_batch_tokens: 16777217 }",
                            "batching { max_active_images: 0 }",
                            "batching { max_active_images: 4097 }",
                            "batching { watchdog_timeout { seconds: 0 } }",

@@ -38,6 +38,7 @@ TEST(FlagsTest, EveryFlagReachesTheOptions) {
                             "--drain_timeout=1m",
                             "--max_queued_images=11",
                             "--max_batch_rows=12",
+                            "--max_batch_tokens=1200",
                             "--max_active_images=13",
                             "--write_stall_timeout=1500ms",
                             "--log_level=error",
@@ -64,6 +65,7 @@ TEST(FlagsTest, EveryFlagReachesTheOptions) {
   EXPECT_EQ(options.drain_timeout, absl::Minutes(1));
   EXPECT_EQ(options.max_queued_images, 11);
   EXPECT_EQ(options.max_batch_rows, 12);
+  EXPECT_EQ(options.max_batch_tokens, 1200);
   EXPECT_EQ(options.max_active_images, 13);
   EXPECT_EQ(options.write_stall_timeout, absl::Milliseconds(1500));
   EXPECT_EQ(options.log_level, "error");
@@ -151,6 +153,7 @@ TEST(FlagsTest, HelpShowsEveryFlagWithItsDefault) {
                            "--dtype",
                            "--max_queued_images",
                            "--max_batch_rows",
+                           "--max_batch_tokens",
                            "--max_active_images",
                            "--write_stall_timeout",
                            "--drain_timeout",

@@ -143,6 +143,7 @@ TEST_F(GenerationServiceTest, TellsOfOneModel) {
   ASSERT_TRUE(stub_->GetModel(&context, request, &response).ok());
   EXPECT_EQ(response.model().name(), "pixart");
   EXPECT_TRUE(response.model().accepts_text_prompt());
+  EXPECT_EQ(response.model().max_prompt_tokens(), 300);
   EXPECT_EQ(response.model().feedback_plans_size(), 2);
 }
 

@@ -11,6 +11,7 @@ inline void ReportEverything(ServerMetrics* metrics) {
   ServerOptions options;
   options.devices = {"cpu", "cuda:3"};
   options.max_batch_rows = 48;
+  options.max_batch_tokens = 4800;
   options.max_queued_images = 200;
   metrics->Configured(options);
   metrics->Serving(true);
@@ -25,6 +26,7 @@ inline void ReportEverything(ServerMetrics* metrics) {
                      .images = 4,
                      .rows = 8,
                      .feedback_rows = 2,
+                     .tokens = 512,
                      .duration = absl::Milliseconds(30)});
   metrics->StepFailed(1, absl::StatusCode::kInternal);
   metrics->FirstPreview("dit", absl::Milliseconds(200));

@@ -26,6 +26,7 @@ ModelInfo TextModel() {
   model.architecture = "PixArt-Sigma";
   model.dtype = "bfloat16";
   model.accepts_prompt = true;
+  model.max_prompt_tokens = 300;
   model.default_size = {512, 512};
   model.sizes = {{512, 512}};
   model.default_steps = 20;

@@ -22,10 +22,11 @@ FakeBatch BatchOf(absl::Span<ImageState* const> images) {
 
 }  // namespace
 
-FakeImage::FakeImage(const GenerationRequest& request, int image_index, std::string batch_key)
+FakeImage::FakeImage(const GenerationRequest& request, int image_index, int64_t tokens_per_row)
     : name_(absl::StrCat(request.request_id, "/", image_index)),
-      batch_key_(std::move(batch_key)),
+      batch_key_(request.model),
       rows_(request.guidance_scale == 1.0 ? 1 : 2),
+      tokens_per_row_(tokens_per_row),
       steps_(request.steps),
       feedback_(request.acceleration == Acceleration::kFeedback) {}
 
@@ -48,14 +49,14 @@ void FakeStepRunner::PrepareThread() {
   ++threads_prepared_;
 }
 
-std::string FakeStepRunner::BatchKeyOf(const GenerationRequest& request) const {
-  if (hooks_.batch_key) return hooks_.batch_key(request);
-  return absl::StrCat(request.model, "/", request.width, "x", request.height);
+int64_t FakeStepRunner::TokensPerRow(const GenerationRequest& request) const {
+  if (hooks_.tokens_per_row) return hooks_.tokens_per_row(request);
+  return int64_t{request.width} * request.height / 256;
 }
 
 absl::StatusOr<std::unique_ptr<ImageState>> FakeStepRunner::Begin(const GenerationRequest& request,
                                                                   int image_index) {
-  auto image = std::make_unique<FakeImage>(request, image_index, BatchKeyOf(request));
+  auto image = std::make_unique<FakeImage>(request, image_index, TokensPerRow(request));
   if (hooks_.begin) ILF_RETURN_IF_ERROR(hooks_.begin(image->name()));
   return image;
 }

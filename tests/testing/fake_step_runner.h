@@ -17,10 +17,11 @@ namespace ilf {
 // runs it, in 35 blocks, and does the work of two.
 class FakeImage final : public ImageState {
  public:
-  FakeImage(const GenerationRequest& request, int image_index, std::string batch_key);
+  FakeImage(const GenerationRequest& request, int image_index, int64_t tokens_per_row);
 
   const std::string& BatchKey() const override { return batch_key_; }
   int Rows() const override { return rows_; }
+  int64_t TokensPerRow() const override { return tokens_per_row_; }
   int Steps() const override { return steps_; }
   int StepsDone() const override { return steps_done_; }
   int FeedbackRows() const override { return feedback_ ? rows_ : 0; }
@@ -41,6 +42,7 @@ class FakeImage final : public ImageState {
   const std::string name_;
   const std::string batch_key_;
   const int rows_;
+  const int64_t tokens_per_row_;
   const int steps_;
   const bool feedback_;
   bool prepared_ = false;
@@ -52,8 +54,8 @@ using FakeBatch = std::vector<std::string>;
 
 // Thread-safe as StepRunner asks. An encoded picture's bytes are the image's name, '@' and its
 // steps done; those of a preview "preview" and the steps done, which are also its raw picture's
-// width. A batch key is model and size, unless a hook makes it. Of its memory each batch that it
-// ran has taken a byte.
+// width. A batch key is the model; each 16 x 16 pixels are a token, unless a hook counts them. Of
+// its memory each batch that it ran has taken a byte.
 class FakeStepRunner final : public StepRunner {
  public:
   // Called before the runner does its own part, which it leaves out on an error. May throw and may
@@ -65,13 +67,13 @@ class FakeStepRunner final : public StepRunner {
     std::function<absl::Status()> encode_preview;
     std::function<absl::Status(const std::string& name)> finish;
     std::function<absl::Status(const FakeBatch& batch)> prepare = nullptr;
-    std::function<std::string(const GenerationRequest& request)> batch_key = nullptr;
+    std::function<int64_t(const GenerationRequest& request)> tokens_per_row = nullptr;
   };
   FakeStepRunner();
   explicit FakeStepRunner(Hooks hooks);
 
   void PrepareThread() override;
-  std::string BatchKeyOf(const GenerationRequest& request) const override;
+  int64_t TokensPerRow(const GenerationRequest& request) const override;
   absl::StatusOr<std::unique_ptr<ImageState>> Begin(const GenerationRequest& request,
                                                     int image_index) override;
   absl::Status Prepare(absl::Span<ImageState* const> images) override;
