@@ -47,7 +47,7 @@ class Painter:
         while self.server.metrics(STEPS[1])[0] < before[1] + count:
             if client.poll() is not None:
                 raise SystemExit("ilf-client ended early")
-            time.sleep(0.1)
+            time.sleep(1)  # asking costs the server time
         client.send_signal(signal.SIGINT)
         client.wait()
         while self.server.metrics("ilf_active_images") != [0]:
