@@ -29,6 +29,7 @@ import urllib.request
 import measure
 
 MAX_REPLICAS = 1_000_000
+MAX_BATCH_TOKENS = 1 << 24  # the most that the server allows: all images are to share a step
 OPEN_LOOP_LOAD = 0.8
 
 
@@ -92,7 +93,8 @@ class Server:
             [args.build / "bin/ilf-server", "--model_root", root, "--address", "127.0.0.1:0", "--metrics_address",
              "127.0.0.1:0", "--port_file", port_file, "--device", args.device, "--threads_per_worker",
              str(args.threads), "--dtype", args.dtype, "--max_active_images", str(args.max_active_images),
-             "--max_batch_rows", str(2 * args.max_active_images), "--log_level", "warning"], env=environment)
+             "--max_batch_rows", str(2 * args.max_active_images), "--max_batch_tokens", str(MAX_BATCH_TOKENS),
+             "--log_level", "warning"], env=environment)
         stack.callback(self._stop)
         ports = self._wait(lambda: dict(line.split("=") for line in port_file.read_text().splitlines())
                            if port_file.exists() else None)

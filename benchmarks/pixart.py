@@ -42,7 +42,7 @@ class Painter:
         before = self.server.metrics(*STEPS, *ENCODING)
         client = subprocess.Popen(
             [self.args.build / "bin/ilf-client", "generate", f"picture {seed}", "--address", self.server.address,
-             "--guidance", str(self.args.guidance), "--steps", "20", "--seed", str(seed), "--progress", "off", "--out",
+             "--guidance", str(self.args.guidance), "--steps", "500", "--seed", str(seed), "--progress", "off", "--out",
              self.folder / "picture.png"])
         while self.server.metrics(STEPS[1])[0] < before[1] + count:
             if client.poll() is not None:

@@ -132,8 +132,8 @@ void AddLimitFlags(CLI::App* app, ServerConfig* config) {
   app->add_option_function<int>(
          "--max_batch_tokens",
          [config](int value) { config->mutable_batching()->set_max_batch_tokens(value); },
-         absl::StrCat("Tokens of all rows of one step, a row of W x H pixels having W * H / 256 "
-                      "with most models (default ",
+         absl::StrCat("Tokens of all rows of one step; with most models a row has one for each "
+                      "16 x 16 pixels (default ",
                       defaults.max_batch_tokens, ")"))
       ->type_name("N");
   app->add_option_function<int>(

@@ -41,8 +41,8 @@ std::string DescribeModel(const v1::Model& model) {
   };
   if (model.has_size_range()) {
     absl::StrAppend(&text, "  any size: sides of ", model.size_range().min_side(), " to ",
-                    model.size_range().max_side(), ", multiples of ",
-                    model.size_range().multiple(), "\n");
+                    model.size_range().max_side(), ", multiples of ", model.size_range().multiple(),
+                    "\n");
   }
   absl::StrAppend(&text, "  solvers: ", absl::StrJoin(model.solvers(), ", ", solver_name), "\n");
   absl::StrAppend(&text, "  defaults: ", model.default_steps(), " steps (at most ",

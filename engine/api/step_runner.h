@@ -21,9 +21,9 @@ class ImageState {
   virtual ~ImageState() = default;
   // Images with equal keys can share a forward pass: same model and dtype.
   virtual const std::string& BatchKey() const = 0;
-  virtual int Rows() const = 0;   // transformer rows of its next step: 2 with guidance, else 1
+  virtual int Rows() const = 0;  // transformer rows of its next step: 2 with guidance, else 1
   virtual int64_t TokensPerRow() const = 0;  // tokens of each of these rows: that of its request
-  virtual int Steps() const = 0;  // of its step plan
+  virtual int Steps() const = 0;             // of its step plan
   virtual int StepsDone() const = 0;
   virtual int FeedbackRows() const = 0;          // of Rows(), how many run feedback
   virtual int FeedbackSteps() const = 0;         // of Steps(), how many run feedback

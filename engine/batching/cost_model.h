@@ -36,7 +36,7 @@ class CostModel {
   explicit CostModel(const CostOptions& options) : options_(options) {}
 
   // A step of a batch with `rows` rows, in which images with this cost key took part, took `took`.
-  // Of a batch of several sizes: those rows that are of this key's, and their part of the time.
+  // Of a batch of several sizes `rows` are those of this key's size that would have its tokens.
   void AddStep(absl::string_view key, int rows, absl::Duration took, absl::Time now);
   void AddDecode(absl::string_view key, absl::Duration took, absl::Time now);
   // An image left a worker `took` after it was taken up, with all its steps done.

@@ -23,7 +23,8 @@ struct BatcherOptions {
   int64_t max_batch_tokens = 32768;
   // An image that has not stepped for so long counts as highest.
   absl::Duration max_wait = absl::Seconds(2);
-  // After the device ran out of memory, how long batches of that key stay at half the tokens.
+  // After the device ran out of memory, how long batches of that key, of whatever
+  // sizes, stay at half the tokens.
   absl::Duration memory_backoff = absl::Minutes(1);
 };
 
@@ -74,7 +75,7 @@ class StepBatcher {
   };
   struct Key {
     std::string name;
-    uint64_t last_turn = 0;  // value of turns_ when it last took a step
+    uint64_t last_turn = 0;   // value of turns_ when it last took a step
     int64_t token_limit = 0;  // holds until limited_until
     absl::Time limited_until = absl::InfinitePast();
   };

@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "absl/strings/str_cat.h"
+#include "engine/base/check.h"
 #include "engine/base/status_macros.h"
 
 namespace ilf {
@@ -91,6 +92,7 @@ std::vector<at::Tensor> Transformer::operator()(absl::Span<const at::Tensor> lat
 TokenLayout Transformer::LayoutOf(absl::Span<const at::Tensor> latents) const {
   TokenLayout layout;
   for (const at::Tensor& part : latents) layout.Append(GridOf(part), part.size(0));
+  Check(layout.groups().size() == latents.size(), "neighbouring latents differ in size");
   return layout;
 }
 

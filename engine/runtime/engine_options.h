@@ -10,7 +10,7 @@ namespace ilf {
 
 struct WorkerOptions {
   // Images that one worker steps. With guidance on, batching.max_batch_rows / 2 of them share a
-  // pass.
+  // pass, as far as batching.max_batch_tokens allows.
   int max_active_images = 16;
   // Images of one worker that wait for their decode; with that many it takes up no new ones.
   int max_finishing_images = 32;

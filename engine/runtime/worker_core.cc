@@ -200,7 +200,7 @@ absl::Status WorkerCore::CallRun(absl::Span<const ImageId> ids) {
 void WorkerCore::AfterStep(absl::Span<const ImageId> ids, const BatchRows& rows,
                            absl::Duration took) {
   batcher_.Stepped(ids, parts_.clock->Now());
-  parts_.work->AddStep(index_, Costs(ids, rows, took));
+  parts_.work->AddStep(index_, Costs(ids, rows.tokens, took));
   parts_.observer->StepDone({index_, slots_[ids.front()].request->request().model,
                              static_cast<int>(ids.size()), rows.all, rows.feedback, rows.tokens,
                              took});
@@ -244,14 +244,12 @@ WorkerCore::BatchRows WorkerCore::Rows(absl::Span<const ImageId> ids) const {
     rows.all += slots_[id].state->Rows();
     rows.feedback += slots_[id].state->FeedbackRows();
     rows.tokens += slots_[id].state->Rows() * slots_[id].state->TokensPerRow();
-    rows.by_size[slots_[id].state->TokensPerRow()] += slots_[id].state->Rows();
   }
   return rows;
 }
 
-// Each cost key of the batch once. The rows of each size count for a batch of their own, which took
-// as much of the time as they have of the tokens.
-std::vector<StepCost> WorkerCore::Costs(absl::Span<const ImageId> ids, const BatchRows& rows,
+// Each cost key of the batch once, with as many rows of its size as have the tokens of the batch.
+std::vector<StepCost> WorkerCore::Costs(absl::Span<const ImageId> ids, int64_t tokens,
                                         absl::Duration took) const {
   std::vector<StepCost> costs;
   for (const ImageId id : ids) {
@@ -259,8 +257,8 @@ std::vector<StepCost> WorkerCore::Costs(absl::Span<const ImageId> ids, const Bat
     const auto has_key = [&](const StepCost& cost) { return cost.key == key; };
     if (std::any_of(costs.begin(), costs.end(), has_key)) continue;
     const int64_t tokens_per_row = slots_[id].state->TokensPerRow();
-    const int own = rows.by_size.at(tokens_per_row);
-    costs.push_back({key, own, took * (own * tokens_per_row) / rows.tokens});
+    const int64_t rows = (tokens + tokens_per_row - 1) / tokens_per_row;
+    costs.push_back({key, static_cast<int>(rows), took});
   }
   return costs;
 }

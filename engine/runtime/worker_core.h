@@ -5,7 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "engine/api/observer.h"
@@ -49,7 +48,6 @@ class WorkerCore {
     int all = 0;
     int feedback = 0;  // of these, how many run feedback
     int64_t tokens = 0;
-    absl::flat_hash_map<int64_t, int> by_size;  // rows by their tokens
   };
 
   void DropEnded();
@@ -69,7 +67,7 @@ class WorkerCore {
   ActiveImage Release(ImageId id);
 
   BatchRows Rows(absl::Span<const ImageId> ids) const;
-  std::vector<StepCost> Costs(absl::Span<const ImageId> ids, const BatchRows& rows,
+  std::vector<StepCost> Costs(absl::Span<const ImageId> ids, int64_t tokens,
                               absl::Duration took) const;
 
   const int index_;

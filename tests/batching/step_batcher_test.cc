@@ -139,6 +139,7 @@ TEST_F(StepBatcherTest, NobodyWaitsForEver) {
     Add({.id = id,
          .batch_key = std::string(1, static_cast<char>('a' + id % 3)),
          .rows = 1 + id % 2,
+         .tokens_per_row = 1 + id * 7 % 60,
          .priority = static_cast<Priority>(id % 7 % 3),
          .deadline = id % 5 == 0 ? clock_.Now() + absl::Seconds(id) : absl::InfiniteFuture(),
          .arrival = static_cast<uint64_t>(id)});

@@ -124,7 +124,8 @@ TEST_P(PixArtTransformerParityTest, ARowsBitsDoNotDependOnTheOthers) {
 INSTANTIATE_TEST_SUITE_P(Fixtures, PixArtTransformerParityTest,
                          testing::Values("upstream", "captions", "micro_conditions", "non_square",
                                          "long_text", "legacy", "legacy_128", "alpha_512",
-                                         "sigma_2k", "legacy_128_micro_conditions", "norm_eps"),
+                                         "sigma_2k", "stretched", "legacy_128_micro_conditions",
+                                         "norm_eps"),
                          [](const auto& info) { return info.param; });
 
 }  // namespace

@@ -26,9 +26,7 @@ TorchRunners* RunnersOf(const std::string& model_root) {
 
 class TorchStepRunnerTest : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() {
-    runners_ = RunnersOf(ILF_SOURCE_DIR "/models");
-  }
+  static void SetUpTestSuite() { runners_ = RunnersOf(ILF_SOURCE_DIR "/models"); }
   static void TearDownTestSuite() { delete runners_; }
 
   void SetUp() override { ASSERT_NE(runners_, nullptr); }

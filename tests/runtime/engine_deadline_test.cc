@@ -58,8 +58,9 @@ TEST_F(EngineDeadlineTest, SizesOfEquallyManyTokensShareWhatTheirStepsCost) {
   Submit(Within(absl::Seconds(9), other));
 }
 
-// A step of both takes 1 s, of which the small picture has 16 of 80 tokens.
-TEST_F(EngineDeadlineTest, SizesOfOneBatchPayByTheirTokens) {
+// A step of both takes 1 s and has 80 tokens: 5 rows of the small picture, of which one alone may
+// take an eighth of the time of up to 8, and 2 of the large one.
+TEST_F(EngineDeadlineTest, AStepOfSeveralSizesCountsByItsTokens) {
   BuildSlow();
   const auto large = [](GenerationRequest request) {
     request.width = request.height = 128;
@@ -68,12 +69,12 @@ TEST_F(EngineDeadlineTest, SizesOfOneBatchPayByTheirTokens) {
   Submit(TestRequest("measured", /*steps=*/4));
   Submit(large(TestRequest("measured with it", /*steps=*/4)));
   RunUntilIdle();
-  EXPECT_EQ(Refusal(Within(absl::Milliseconds(1900), TestRequest("a", /*steps=*/10))),
+  EXPECT_EQ(Refusal(Within(absl::Milliseconds(1200), TestRequest("a", /*steps=*/10))),
             absl::StatusCode::kDeadlineExceeded);
-  EXPECT_EQ(Refusal(Within(absl::Milliseconds(7900), large(TestRequest("b", /*steps=*/10)))),
+  EXPECT_EQ(Refusal(Within(absl::Milliseconds(4900), large(TestRequest("b", /*steps=*/10)))),
             absl::StatusCode::kDeadlineExceeded);
-  Submit(Within(absl::Seconds(2), TestRequest("c", /*steps=*/10)));
-  Submit(Within(absl::Seconds(8), large(TestRequest("d", /*steps=*/10))));
+  Submit(Within(absl::Milliseconds(1300), TestRequest("c", /*steps=*/10)));
+  Submit(Within(absl::Milliseconds(5100), large(TestRequest("d", /*steps=*/10))));
 }
 
 TEST_F(EngineDeadlineTest, AnOldMeasurementRefusesNobody) {

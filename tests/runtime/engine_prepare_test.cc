@@ -103,7 +103,8 @@ TEST_F(EnginePrepareTest, WhileImagesAreUnderWayNoMoreAreTakenUpThanThereIsTimeF
 TEST_F(EnginePrepareTest, AnIdleWorkerTakesUpAllItHasRoomFor) {
   EngineOptions options;
   options.worker.max_begin_time = absl::Milliseconds(100);
-  BuildPreparing(absl::Seconds(1), [](const FakeBatch&) { return absl::OkStatus(); }, options);
+  BuildPreparing(
+      absl::Seconds(1), [](const FakeBatch&) { return absl::OkStatus(); }, options);
   Submit(TestRequest("a", 1));
   RunUntilIdle();
   prepared_.clear();

@@ -68,6 +68,7 @@ std::unique_ptr<Engine> MakeUnluckyEngine(int workers, Misfortune* misfortune, O
   options.worker.max_active_images = 6;
   options.worker.max_finishing_images = 6;
   options.batching.max_batch_rows = 8;
+  options.batching.max_batch_tokens = 150;
   options.failure_rest = absl::ZeroDuration();  // bad luck is no bad device
   return MakeEngine(options, std::move(parts));
 }
