@@ -45,12 +45,14 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
     }
   };
   if (options.plain) add(PlainCells(schedule, grid));
+  std::vector<Cell> cacheable = CacheableCells(schedule, grid);
   for (const std::string& named : options.plans) {
-    ILF_ASSIGN_OR_RETURN(std::vector<Cell> planned, CellsOfFile(named, schedule));
-    add(std::move(planned));
+    ILF_ASSIGN_OR_RETURN(const std::vector<Cell> planned, CellsOfFile(named, schedule));
+    cacheable.insert(cacheable.end(), planned.begin(), planned.end());
+    add(planned);
   }
   add(PlanCells(schedule, model.feedback_plans(), "feedback"));
-  if (options.cached) add(CachedCells(schedule, grid));
+  if (options.cached) add(CachedCells(cacheable, grid));
   if (cells.empty() && !options.only.empty() && options.neighbours.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("--only: no cell's name contains '",
                                                    absl::StrJoin(options.only, "' or '"), "'"));

@@ -35,7 +35,8 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
       ->check(CLI::Range(uint64_t{0}, kMostSeed))
       ->capture_default_str();
   app.add_flag("--plain,!--no_plain", options.plain, "Plain plans of every solver and spacing");
-  app.add_flag("--cached,!--no_cached", options.cached, "Block caching");
+  app.add_flag("--cached,!--no_cached", options.cached,
+               "Block caching, on the solver's own steps and on those of --plans without feedback");
   app.add_option("--classifier", options.classifier,
                  "Folder of `ilf-train classifier`: measure the Frechet distance on its features "
                  "and the share of pictures that it gives their class");

@@ -28,7 +28,17 @@ std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& o
   return cells;
 }
 
-std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& options) {
+std::vector<Cell> CacheableCells(const NoiseSchedule& schedule, const GridOptions& options) {
+  std::vector<Cell> cells;
+  for (const int steps : options.cached_steps) {
+    for (const Spacing spacing : {Spacing::kLinspace, Spacing::kLogSnr}) {
+      cells.push_back(PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps));
+    }
+  }
+  return cells;
+}
+
+std::vector<Cell> CachedCells(const std::vector<Cell>& cells, const GridOptions& options) {
   // From nearly all blocks down to the middle half.
   std::vector<BlockRange> ranges;
   for (const int64_t kept : {int64_t{1}, options.layers / 7, options.layers / 4}) {
@@ -36,22 +46,21 @@ std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& 
     const bool wider = ranges.empty() ? kept > 0 : kept > ranges.back().begin;
     if (range.begin < range.end && wider) ranges.push_back(range);
   }
-  std::vector<Cell> cells;
-  for (const int steps : options.cached_steps) {
-    for (const Spacing spacing : {Spacing::kLinspace, Spacing::kLogSnr}) {
-      for (const CacheKind kind : {CacheKind::kBlocks, CacheKind::kTaylor}) {
-        for (const int period : {2, 3}) {
-          for (const BlockRange range : ranges) {
-            Cell cell = PlainCell(schedule, SolverKind::kDpmSolverPp2m, spacing, steps);
-            cell.cache = CachePolicy{kind, period, range};
-            absl::StrAppend(&cell.name, ", cache ", cell.cache->Name());
-            cells.push_back(std::move(cell));
-          }
+  std::vector<Cell> cached;
+  for (const Cell& cell : cells) {
+    if (!cell.plan.feedback.empty()) continue;
+    for (const CacheKind kind : {CacheKind::kBlocks, CacheKind::kTaylor}) {
+      for (const int period : {2, 3}) {
+        for (const BlockRange range : ranges) {
+          Cell with_cache = cell;
+          with_cache.cache = CachePolicy{kind, period, range};
+          absl::StrAppend(&with_cache.name, ", cache ", with_cache.cache->Name());
+          cached.push_back(std::move(with_cache));
         }
       }
     }
   }
-  return cells;
+  return cached;
 }
 
 std::vector<Cell> PlanCells(const NoiseSchedule& schedule, const std::vector<CalibratedPlan>& plans,

@@ -40,9 +40,13 @@ Cell PlainCell(const NoiseSchedule& schedule, SolverKind solver, Spacing spacing
 // `base_steps` DPM-Solver++ 2M with linspace and log-SNR spacing.
 std::vector<Cell> PlainCells(const NoiseSchedule& schedule, const GridOptions& options);
 
-// DPM-Solver++ 2M with linspace and log-SNR spacing, under every cache policy of a grid over kind,
-// period and range.
-std::vector<Cell> CachedCells(const NoiseSchedule& schedule, const GridOptions& options);
+// What block caching starts from: DPM-Solver++ 2M with linspace and log-SNR spacing at
+// `cached_steps`.
+std::vector<Cell> CacheableCells(const NoiseSchedule& schedule, const GridOptions& options);
+
+// Those of `cells` that run no feedback, under every cache policy of a grid over kind, period and
+// range.
+std::vector<Cell> CachedCells(const std::vector<Cell>& cells, const GridOptions& options);
 
 // The plans of a module and the same with silent feedback; `prefix` goes before their names. Those
 // without feedback steps (fitted plain plans) come once.

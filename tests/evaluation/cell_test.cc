@@ -19,7 +19,7 @@ class CellTest : public ::testing::Test {
 
 TEST_F(CellTest, NamesAreUnique) {
   std::vector<Cell> cells = PlainCells(schedule_, {});
-  const std::vector<Cell> cached = CachedCells(schedule_, {});
+  const std::vector<Cell> cached = CachedCells(CacheableCells(schedule_, {}), {});
   cells.insert(cells.end(), cached.begin(), cached.end());
   std::set<std::string> names;
   for (const Cell& cell : cells) EXPECT_TRUE(names.insert(cell.name).second) << cell.name;
@@ -28,7 +28,8 @@ TEST_F(CellTest, NamesAreUnique) {
 TEST_F(CellTest, CachesOfFewLayersAreSomeBlocksAndUnique) {
   for (const int64_t layers : {1, 2, 3, 4, 8}) {
     std::set<std::string> names;
-    for (const Cell& cell : CachedCells(schedule_, {.layers = layers})) {
+    const std::vector<Cell> cells = CacheableCells(schedule_, {});
+    for (const Cell& cell : CachedCells(cells, {.layers = layers})) {
       EXPECT_TRUE(names.insert(cell.name).second) << layers << " layers, " << cell.name;
       EXPECT_LT(cell.cache->blocks.begin, cell.cache->blocks.end) << layers << " layers";
     }
@@ -51,6 +52,25 @@ TEST_F(CellTest, PlansKeepTheirSpacingAndTellTheirSolver) {
   for (size_t i = 0; i < measured.steps.size(); ++i) {
     EXPECT_EQ(measured.steps[i].timestep, plans->front().steps.steps[i].timestep);
     EXPECT_EQ(measured.steps[i].a, plans->front().steps.steps[i].a);
+  }
+}
+
+TEST_F(CellTest, FittedPlainPlansAreCachedAndPlansWithFeedbackAreNot) {
+  const auto json = JsonConfig::FromText(
+      R"({"plans": [{"steps": 2, "solver": "dpmsolver++", "timesteps": [900, 300],
+          "coefficients": [[0.5, 0.5, 0], [0, 1, 0]], "feedback_steps": [], "equivalent_steps": 2},
+          {"steps": 3, "solver": "dpmsolver++", "feedback_steps": [1], "equivalent_steps": 6}]})",
+      "plans");
+  const auto plans = ReadFeedbackPlans(*json, schedule_);
+  ASSERT_TRUE(plans.ok()) << plans.status();
+  const std::vector<Cell> cells = CachedCells(PlanCells(schedule_, *plans, "mine"), {});
+  ASSERT_FALSE(cells.empty());
+  for (const Cell& cell : cells) {
+    EXPECT_TRUE(cell.cache.has_value());
+    const StepPlan steps = MakeFeedbackStepPlan(cell.schedule, cell.plan).value();
+    ASSERT_EQ(steps.steps.size(), 2u) << cell.name;
+    EXPECT_EQ(steps.steps[0].timestep, 900);
+    EXPECT_EQ(steps.steps[0].b, 0.5);
   }
 }
 
