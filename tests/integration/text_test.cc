@@ -24,7 +24,19 @@ using testing::Gt;
 using testing::HasSubstr;
 using testing::Lt;
 
-class TextTest : public ServingTest {};
+class TextTest : public ServingTest {
+ protected:
+  // The server makes the pictures of `together` again where each request comes alone.
+  void ExpectTheSameAlone(const std::vector<v1::GenerateRequest>& requests,
+                          const std::vector<Outcome>& together) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
+      const Outcome alone = Generate(client_, requests[i]);
+      ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
+      EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
+    }
+  }
+};
 
 v1::GenerateRequest Prompt(const std::string& prompt, int steps, double guidance_scale,
                            uint64_t seed) {
@@ -65,12 +77,7 @@ TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
   const std::vector<Outcome> together = GenerateTogether(*server_, requests);
   ExpectCompany(server_->Metrics(), "emoji-pixart", /*requests=*/5, /*rows=*/4);
   Start();
-  for (size_t i = 0; i < requests.size(); ++i) {
-    ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
-    const Outcome alone = Generate(client_, requests[i]);
-    ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
-    EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
-  }
+  ExpectTheSameAlone(requests, together);
 }
 
 // A fixture's model that paints at PixArt-256's aspect ratios.
@@ -96,12 +103,7 @@ TEST_F(TextTest, PicturesOfSeveralSizesShareStepsAndAreWhatTheyWouldBeAlone) {
   const std::vector<Outcome> together = GenerateTogether(*server_, requests);
   ExpectCompany(server_->Metrics(), "binned", /*requests=*/4, /*rows=*/2);
   Start({model_root});
-  for (size_t i = 0; i < requests.size(); ++i) {
-    ASSERT_TRUE(together[i].status.ok()) << together[i].status.error_message();
-    const Outcome alone = Generate(client_, requests[i]);
-    ASSERT_TRUE(alone.status.ok()) << alone.status.error_message();
-    EXPECT_EQ(ImagesByIndex(together[i]), ImagesByIndex(alone)) << requests[i].ShortDebugString();
-  }
+  ExpectTheSameAlone(requests, together);
 }
 
 TEST_F(TextTest, PreviewsOfAPromptComeBeforeItsPicture) {
