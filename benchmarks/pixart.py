@@ -2,9 +2,9 @@
 """A PixArt at its own size: how long ilf-server takes to load it, how much memory, and what a step costs.
 
 The server is the real program, asked by ilf-client for one picture a turn, which is given up after some steps; seconds
-are its own (ilf_step_seconds, ilf_preparation_seconds). The steps' rival is diffusers' transformer in this process, with the same
-weights, dtype and threads and a prompt padded to 300 tokens, as its pipeline does. They take turns, after one
-that does not count.
+are its own (ilf_step_seconds, ilf_preparation_seconds). The steps' rival is diffusers' transformer in this process,
+with the same weights, dtype and threads and a prompt padded to 300 tokens, as its pipeline does. They take turns,
+after one that does not count.
 
 Usage: pixart.py [--model build/random-pixart] [--build build/release] [--dtype bfloat16] [--guidance 1]
 """

@@ -56,7 +56,7 @@ ServerMetrics::ServerMetrics(const std::string& version)
           "Time to prepare images that were taken up together, their prompts' encoding")),
       step_seconds_(AddHistograms("ilf_step_seconds", "Time of one step of a batch")),
       batch_rows_(AddHistograms("ilf_batch_rows", "Transformer rows of one step of a batch")),
-      batch_tokens_(AddHistograms("ilf_batch_tokens", "Tokens of these rows in all")),
+      batch_tokens_(AddHistograms("ilf_batch_tokens", "Tokens of all rows of one step of a batch")),
       feedback_rows_(AddCounters("ilf_feedback_rows_total",
                                  "Transformer rows that ran Inner Loop Feedback, by step")),
       step_failures_(AddCounters("ilf_step_failures_total", "Steps that failed, by status code")),

@@ -23,8 +23,8 @@ struct BatcherOptions {
   int64_t max_batch_tokens = 32768;
   // An image that has not stepped for so long counts as highest.
   absl::Duration max_wait = absl::Seconds(2);
-  // After the device ran out of memory, how long batches of that key, of whatever
-  // sizes, stay at half the tokens.
+  // After the device ran out of memory, how long batches of that key, of whatever sizes, stay at
+  // half the tokens.
   absl::Duration memory_backoff = absl::Minutes(1);
 };
 

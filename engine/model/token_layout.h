@@ -23,7 +23,7 @@ struct TokenGrid {
   bool operator==(const TokenGrid&) const = default;
 };
 
-// Immutable; cheap to copy.
+// A value, made by appending rows.
 class TokenLayout {
  public:
   // Neighbouring rows of one size.
