@@ -8,7 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/evaluation/evaluator.h"
-#include "engine/evaluation/image_classifier.h"
+#include "engine/model/image_classifier.h"
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/training/image_folder.h"
 #include "tools/eval_options.h"

@@ -48,24 +48,6 @@ absl::Status EndLastLine(const std::string& file) {
   return out ? absl::OkStatus() : absl::UnavailableError(file + ": cannot be written");
 }
 
-// Of the first `most` pictures of the folder.
-absl::StatusOr<FeatureStatistics> FolderStatistics(const ImageClassifier& classifier,
-                                                   const std::string& folder, int64_t most,
-                                                   int batch) {
-  ILF_ASSIGN_OR_RETURN(const ImageFolder images,
-                       ImageFolder::Open(folder, static_cast<int>(classifier.config().image_size)));
-  at::NoGradGuard no_grad;
-  std::vector<at::Tensor> features;
-  const int64_t count = std::min(most, images.size());
-  for (int64_t begin = 0; begin < count; begin += batch) {
-    std::vector<int64_t> indices;
-    for (int64_t i = begin; i < std::min<int64_t>(begin + batch, count); ++i) indices.push_back(i);
-    ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, images.Images(indices));
-    features.push_back(classifier.Features(pictures));
-  }
-  return StatisticsOf(at::cat(features));
-}
-
 absl::Status Stopped() {
   return absl::CancelledError("stopped; the same command goes on from there");
 }
@@ -108,14 +90,16 @@ absl::Status EvalRun::LoadJudge() {
                                                    classifier_->config().image_size,
                                                    ", the model's have ", side_));
   }
+  ILF_ASSIGN_OR_RETURN(const ImageFolder real, ImageFolder::Open(options_.real, side_));
   ILF_ASSIGN_OR_RETURN(
-      real_, FolderStatistics(*classifier_, options_.real, std::numeric_limits<int64_t>::max(),
-                              options_.batch));
+      real_,
+      FolderStatistics(*classifier_, real, std::numeric_limits<int64_t>::max(), options_.batch));
   if (options_.training.empty()) return absl::OkStatus();
   // What a perfect model would reach with as many pictures.
+  ILF_ASSIGN_OR_RETURN(const ImageFolder trained_on, ImageFolder::Open(options_.training, side_));
   ILF_ASSIGN_OR_RETURN(
       const FeatureStatistics training,
-      FolderStatistics(*classifier_, options_.training, options_.fid_images, options_.batch));
+      FolderStatistics(*classifier_, trained_on, options_.fid_images, options_.batch));
   absl::PrintF("{\"real_pictures\": \"%s\", \"fid\": %.4f}\n", options_.training,
                FrechetDistance(training, real_));
   return absl::OkStatus();

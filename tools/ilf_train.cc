@@ -198,6 +198,19 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
                                                   {"pictures", ilf::SamplerLoss::kPictures}},
           CLI::ignore_case))
       ->option_text("{final,landing,pictures}=final");
+  CLI::Option* classifier =
+      app.add_option("--classifier", options.classifier,
+                     "Folder of `ilf-train classifier`, with --loss pictures: its features of the "
+                     "pictures are to lie where those of the real pictures in --data do (judge "
+                     "the result by another classifier)")
+          ->check(CLI::ExistingDirectory)
+          ->needs("--data");
+  app.add_option("--feature_weight", options.feature_weight,
+                 "What the square error of features counts beside that of the pictures, both "
+                 "relative to what they are before training")
+      ->check(CLI::PositiveNumber)
+      ->needs(classifier)
+      ->capture_default_str();
   app.add_option("--target", options.teacher.target,
                  "What a step is to reach, with --states images")
       ->transform(CLI::CheckedTransformer(

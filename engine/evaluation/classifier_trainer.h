@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "engine/evaluation/image_classifier.h"
+#include "engine/model/image_classifier.h"
 #include "engine/training/training_loop.h"
 
 namespace ilf {

@@ -8,7 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
-#include "engine/evaluation/image_classifier.h"
+#include "engine/model/image_classifier.h"
 #include "engine/training/image_folder.h"
 
 namespace ilf {

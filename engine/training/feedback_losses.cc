@@ -22,6 +22,17 @@ at::Tensor Land(const Transformer& model, const NoiseSchedule& schedule,
   return {};
 }
 
+SamplerErrors ErrorsOfPictures(const at::Tensor& latents, const at::Tensor& reference,
+                               const PictureEyes& eyes) {
+  const at::Tensor pictures = eyes.autoencoder->DecodeScaled(latents);
+  SamplerErrors errors;
+  errors.mean_square = (pictures - eyes.autoencoder->DecodeScaled(reference)).square().mean();
+  if (eyes.classifier != nullptr) {
+    errors.features = FeatureError(eyes.classifier->Features(pictures), eyes.targets);
+  }
+  return errors;
+}
+
 }  // namespace
 
 at::Tensor CoefficientsOf(const StepPlan& plan) {
@@ -30,9 +41,9 @@ at::Tensor CoefficientsOf(const StepPlan& plan) {
   return at::tensor(values, at::kFloat).view({-1, 3});
 }
 
-at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
-                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss,
-                         const AutoencoderKl* autoencoder) {
+SamplerErrors ErrorsOnSampler(const Denoiser& student, const StepPlan& plan,
+                              const at::Tensor& coefficients, const Reference& batch,
+                              SamplerLoss loss, const PictureEyes& eyes) {
   const c10::Device device = coefficients.device();
   const at::Tensor states = batch.states.to(device);
   std::vector<Trajectory> images = StartImages(student, plan, batch, device);
@@ -57,11 +68,9 @@ at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
       ++images[j].steps_done;
     }
   }
-  if (loss == SamplerLoss::kLanding) return landings;
-  if (loss == SamplerLoss::kPictures) {
-    return (autoencoder->DecodeScaled(x) - autoencoder->DecodeScaled(states[-1])).square().mean();
-  }
-  return (x - states[-1]).square().mean();
+  if (loss == SamplerLoss::kLanding) return {.mean_square = landings};
+  if (loss == SamplerLoss::kPictures) return ErrorsOfPictures(x, states[-1], eyes);
+  return {.mean_square = (x - states[-1]).square().mean()};
 }
 
 PictureTask TaskOf(const CalibratedPlan& plan, int64_t picture) {

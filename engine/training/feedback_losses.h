@@ -7,9 +7,11 @@
 #include <ATen/core/Tensor.h>
 
 #include "engine/model/autoencoder_kl.h"
+#include "engine/model/image_classifier.h"
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
+#include "engine/training/feature_targets.h"
 #include "engine/training/landing.h"
 #include "engine/training/reference.h"
 
@@ -23,12 +25,24 @@ enum class SamplerLoss {
   kPictures,  // as kFinal, the error of the decoded pictures
 };
 
+// What kPictures looks at pictures with.
+struct PictureEyes {
+  const AutoencoderKl* autoencoder = nullptr;
+  const ImageClassifier* classifier = nullptr;  // null: pixels alone
+  PictureFeatures targets = {};                 // of the batch, with a classifier
+};
+
+struct SamplerErrors {
+  at::Tensor mean_square = {};  // by the SamplerLoss
+  at::Tensor features = {};     // FeatureError; undefined without a classifier
+};
+
 // Rolls the accelerated sampler from the noise of `batch`, which for kLanding keeps states where
 // the steps of `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the
-// plan's. `autoencoder` decodes for kPictures, and is not looked at otherwise. Mean squared error.
-at::Tensor LossOnSampler(const Denoiser& student, const StepPlan& plan,
-                         const at::Tensor& coefficients, const Reference& batch, SamplerLoss loss,
-                         const AutoencoderKl* autoencoder = nullptr);
+// plan's. `eyes` are for kPictures, and not looked at otherwise. Scalars.
+SamplerErrors ErrorsOnSampler(const Denoiser& student, const StepPlan& plan,
+                              const at::Tensor& coefficients, const Reference& batch,
+                              SamplerLoss loss, const PictureEyes& eyes);
 
 // The a, b and c of `plan`, [steps, 3] float32.
 at::Tensor CoefficientsOf(const StepPlan& plan);

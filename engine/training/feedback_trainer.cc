@@ -1,10 +1,6 @@
 #include "engine/training/feedback_trainer.h"
 
 #include <algorithm>
-#include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <limits>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,19 +9,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
 #include "engine/pipeline/feedback.h"
+#include "engine/training/feature_targets.h"
 #include "engine/training/feedback_lesson.h"
+#include "engine/training/feedback_validation.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/image_folder.h"
 #include "engine/training/latent_cache.h"
-#include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
 namespace {
+
+constexpr double kLeastSquare = 1e-24;  // what losses are divided by, at least
 
 // Of the frozen blocks.
 at::ScalarType DtypeOf(const FeedbackTrainingOptions& options) {
@@ -54,8 +52,7 @@ class FeedbackTraining {
         config_(lesson.config),
         plans_(std::move(lesson.plans)),
         training_(std::move(lesson.training)),
-        validation_(std::move(lesson.validation)),
-        run_({.device = options.loop.device}),
+        held_out_(std::move(lesson.validation)),
         folder_(FeedbackFolderOf(options)),
         initial_(std::move(initial)),
         parameters_(WithDeltas(initial_, plans_), options.loop.device) {}
@@ -66,37 +63,33 @@ class FeedbackTraining {
  private:
   absl::StatusOr<FeedbackModule> MakeModule(const NamedTensors& weights) const;
   absl::StatusOr<at::Tensor> Loss(int64_t share, const at::Generator& random) const;
-  absl::Status WeighPlans();
+  absl::Status LoadPictures();
   absl::Status Validate(int64_t step, const NamedTensors& averaged);
   NamedTensors ModuleWeights(const NamedTensors& weights) const;
   at::Tensor Coefficients(const NamedTensors& weights, size_t plan) const;
   absl::StatusOr<std::vector<CalibratedPlan>> LearnedPlans(const NamedTensors& weights) const;
-  double Error(const at::Tensor& latents, const at::Tensor& reference) const;
-  absl::StatusOr<double> Measure(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
-                                 std::vector<double>& rmse) const;
+  absl::Status LoadFeatures();
+  int64_t Side() const;
   bool MeasuresPictures() const {
     return options_.states == FeedbackStates::kSampler && options_.loss == SamplerLoss::kPictures;
   }
-  const char* Measured() const { return MeasuresPictures() ? "pictures" : "latents"; }
   absl::StatusOr<std::string> Identity() const;
-  std::string ValidationLog() const { return folder_ + "/validation.jsonl"; }
 
   const FeedbackTrainingOptions& options_;
   const Backbone& backbone_;
   const FeedbackConfig config_;
   const std::vector<CalibratedPlan> plans_;
-  const std::vector<Reference> training_;    // by plan, with kSampler
-  const std::vector<Reference> validation_;  // by plan
-  const PlanRunOptions run_;
+  const std::vector<Reference> training_;  // by plan, with kSampler
+  const std::vector<Reference> held_out_;  // by plan
   const std::string folder_;
   const NamedTensors initial_;
   ParameterSet parameters_;
-  LatentData data_;                           // with kImages
-  Subjects data_subjects_;                    // with kImages, by picture
-  std::optional<AutoencoderKl> autoencoder_;  // with kImages, and with kPictures
-  std::vector<double> plan_weights_;          // of the losses, with kSampler
-  double best_ = std::numeric_limits<double>::infinity();
-  int since_best_ = 0;
+  LatentData data_;                                          // with kImages
+  Subjects data_subjects_;                                   // with kImages, by picture
+  std::optional<AutoencoderKl> autoencoder_;                 // with kImages, and with kPictures
+  std::optional<RealFeatures> features_;                     // with a classifier
+  std::vector<PictureFeatures> targets_, held_out_targets_;  // by plan, with a classifier
+  std::optional<FeedbackValidation> validation_;
 };
 
 // What the optimizer sees becomes the module's weights: the scales learn faster than the rest where
@@ -116,38 +109,56 @@ absl::StatusOr<FeedbackModule> FeedbackTraining::MakeModule(const NamedTensors& 
                               {.device = options_.loop.device, .trainable = true});
 }
 
-// The least measure, of what the run looks at, that an earlier part of it has logged.
-double BestSoFar(const std::string& log, absl::string_view measured) {
-  double best = std::numeric_limits<double>::infinity();
-  std::ifstream lines(log);
-  for (std::string line; std::getline(lines, line);) {
-    const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log);
-    if (!json.ok() || json->GetString("of", "").value_or("") != measured) continue;
-    best = std::min(best, json->GetDouble("measure").value_or(best));
-  }
-  return best;
-}
-
 absl::Status FeedbackTraining::Prepare() {
-  if (options_.loop.resume) {
-    best_ = BestSoFar(ValidationLog(), Measured());
-  } else {
-    std::error_code error;
-    std::filesystem::remove(ValidationLog(), error);
-  }
-  const bool sampler = options_.states == FeedbackStates::kSampler;
-  if (!sampler || MeasuresPictures()) {
+  const bool images = options_.states == FeedbackStates::kImages;
+  if (images || MeasuresPictures()) {
     ILF_ASSIGN_OR_RETURN(autoencoder_, LoadAutoencoder(options_.loop.output, options_.loop.device));
   }
-  if (sampler) return WeighPlans();
-  const int64_t side =
-      backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
-  ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, side, options_.loop.output, *autoencoder_,
-                                          options_.loop.device));
+  if (images) ILF_RETURN_IF_ERROR(LoadPictures());
+  if (!options_.classifier.empty()) ILF_RETURN_IF_ERROR(LoadFeatures());
+  validation_.emplace(HeldOut{.references = held_out_,
+                              .autoencoder = MeasuresPictures() ? &*autoencoder_ : nullptr,
+                              .features = features_ ? &*features_ : nullptr,
+                              .targets = held_out_targets_,
+                              .feature_weight = options_.feature_weight,
+                              .device = options_.loop.device},
+                      backbone_.schedule, folder_ + "/validation.jsonl");
+  ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
+  return validation_->Start({&backbone_.transformer, &module}, plans_, options_.loop.resume);
+}
+
+// The pictures' side, pixels.
+int64_t FeedbackTraining::Side() const {
+  return backbone_.transformer.config().sample_size * autoencoder_->config().downscale();
+}
+
+// What kImages learns from.
+absl::Status FeedbackTraining::LoadPictures() {
+  ILF_ASSIGN_OR_RETURN(data_, LoadLatents(options_.data, Side(), options_.loop.output,
+                                          *autoencoder_, options_.loop.device));
   ILF_ASSIGN_OR_RETURN(const ImageFolder folder,
-                       ImageFolder::Open(options_.data, static_cast<int>(side)));
+                       ImageFolder::Open(options_.data, static_cast<int>(Side())));
   ILF_ASSIGN_OR_RETURN(data_subjects_,
                        SubjectsOf(options_.loop.output, folder, {.device = options_.loop.device}));
+  return absl::OkStatus();
+}
+
+// Where the features of pictures are to go.
+absl::Status FeedbackTraining::LoadFeatures() {
+  ILF_ASSIGN_OR_RETURN(features_, RealFeatures::Load(options_.classifier, options_.data, Side(),
+                                                     options_.loop.device));
+  for (size_t i = 0; i < plans_.size(); ++i) {
+    if (i > 0 && at::equal(training_[i].final_latents(), training_[i - 1].final_latents())) {
+      targets_.push_back(targets_.back());
+      held_out_targets_.push_back(held_out_targets_.back());
+      continue;
+    }
+    const PictureFeatures training = features_->Of(training_[i], *autoencoder_);
+    ILF_ASSIGN_OR_RETURN(const FeatureStatistics generated, training.Statistics());
+    targets_.push_back(features_->TargetsOf(training, generated));
+    held_out_targets_.push_back(
+        features_->TargetsOf(features_->Of(held_out_[i], *autoencoder_), generated));
+  }
   return absl::OkStatus();
 }
 
@@ -162,10 +173,21 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t share,
   const std::vector<int64_t> indices =
       BatchIndices(size, options_.loop.share_size(), share / count, options_.loop.seed);
   if (!pictures) {
-    return plan_weights_[plan] *
-           LossOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
-                         training_[plan].Select(indices), options_.loss,
-                         autoencoder_ ? &*autoencoder_ : nullptr);
+    // A plan of few steps errs most: unweighted, the others would learn little beside it. Every
+    // loss is relative to the square errors that its plan starts with.
+    PictureEyes eyes = {.autoencoder = autoencoder_ ? &*autoencoder_ : nullptr};
+    if (features_) {
+      eyes.classifier = &features_->classifier();
+      eyes.targets = targets_[plan].Select(indices);
+    }
+    const SamplerErrors errors =
+        ErrorsOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
+                        training_[plan].Select(indices), options_.loss, eyes);
+    const PlanErrors& start = validation_->start()[plan];
+    const at::Tensor loss = errors.mean_square / std::max(start.rmse * start.rmse, kLeastSquare);
+    if (!features_) return loss;
+    return loss +
+           options_.feature_weight / std::max(start.features, kLeastSquare) * errors.features;
   }
   const c10::Device device = options_.loop.device;
   const at::Tensor clean = data_.latents.index_select(0, at::tensor(indices));
@@ -201,56 +223,12 @@ absl::StatusOr<std::vector<CalibratedPlan>> FeedbackTraining::LearnedPlans(
   return plans;
 }
 
-// RMSE of what the loss looks at: latents, or with kPictures the pictures.
-double FeedbackTraining::Error(const at::Tensor& latents, const at::Tensor& reference) const {
-  if (!MeasuresPictures()) return Rmse(latents, reference);
-  at::NoGradGuard no_grad;
-  const c10::Device device = options_.loop.device;
-  return Rmse(autoencoder_->DecodeScaled(latents.to(device)),
-              autoencoder_->DecodeScaled(reference.to(device)));
-}
-
-// The RMSE of every plan, and their geometric mean.
-absl::StatusOr<double> FeedbackTraining::Measure(const Denoiser& denoiser,
-                                                 const std::vector<CalibratedPlan>& plans,
-                                                 std::vector<double>& rmse) const {
-  double log_sum = 0.0;
-  for (size_t i = 0; i < plans.size(); ++i) {
-    ILF_ASSIGN_OR_RETURN(const at::Tensor latents, RunPlan(denoiser, backbone_.schedule,
-                                                           plans[i].plan, validation_[i], run_));
-    rmse.push_back(Error(latents, validation_[i].final_latents()));
-    log_sum += std::log(std::max(rmse.back(), 1e-12));
-  }
-  return std::exp(log_sum / static_cast<double>(rmse.size()));
-}
-
-// A plan of few steps errs most: unweighted, the others would learn little beside it. Every loss is
-// relative to the square error that its plan starts with.
-absl::Status FeedbackTraining::WeighPlans() {
-  ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
-  std::vector<double> rmse;
-  ILF_RETURN_IF_ERROR(Measure({&backbone_.transformer, &module}, plans_, rmse).status());
-  for (const double error : rmse) plan_weights_.push_back(1.0 / std::max(error * error, 1e-24));
-  absl::FPrintF(stderr, "before training: RMSE %s\n", absl::StrJoin(rmse, ", "));
-  return absl::OkStatus();
-}
-
 absl::Status FeedbackTraining::Validate(int64_t step, const NamedTensors& averaged) {
   ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(averaged));
   const Denoiser denoiser = {&backbone_.transformer, &module};
   ILF_ASSIGN_OR_RETURN(const std::vector<CalibratedPlan> plans, LearnedPlans(averaged));
-  std::vector<double> rmse;
-  ILF_ASSIGN_OR_RETURN(const double measure, Measure(denoiser, plans, rmse));
-  const bool is_best = measure < best_;
-  std::ofstream log(ValidationLog(), std::ios::app);
-  log << absl::StrFormat(
-      "{\"step\": %d, \"of\": \"%s\", \"rmse\": [%s], \"measure\": %.6f, \"best\": %s}\n", step,
-      Measured(), absl::StrJoin(rmse, ", "), measure, is_best ? "true" : "false");
-  absl::FPrintF(stderr, "validation at step %d: RMSE %s%s\n", step, absl::StrJoin(rmse, ", "),
-                is_best ? ", the best so far" : "");
-  since_best_ = is_best ? 0 : since_best_ + 1;
+  ILF_ASSIGN_OR_RETURN(const bool is_best, validation_->Check(step, denoiser, plans));
   if (!is_best) return absl::OkStatus();
-  best_ = measure;
   return WriteFeedback(options_.loop.output, backbone_.sha256, config_, plans,
                        ModuleWeights(averaged), options_.save_dtype);
 }
@@ -275,7 +253,9 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
   task.write = [this](int64_t step, const NamedTensors& averaged) {
     return Validate(step, averaged);
   };
-  task.converged = [this] { return options_.patience > 0 && since_best_ >= options_.patience; };
+  task.converged = [this] {
+    return options_.patience > 0 && validation_->checks_since_best() >= options_.patience;
+  };
   return RunTraining(task, loop, parameters_, stop);
 }
 
@@ -284,6 +264,15 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
 absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop) {
   if (options.states == FeedbackStates::kImages && options.data.empty()) {
     return absl::InvalidArgumentError("states of images need an image folder (--data)");
+  }
+  if (!options.classifier.empty()) {
+    if (options.states != FeedbackStates::kSampler || options.loss != SamplerLoss::kPictures) {
+      return absl::InvalidArgumentError("--classifier needs --states sampler --loss pictures");
+    }
+    if (options.data.empty()) {
+      return absl::InvalidArgumentError(
+          "--classifier needs an image folder of real pictures (--data)");
+    }
   }
   ILF_ASSIGN_OR_RETURN(Lesson lesson, PrepareLesson(options, DtypeOf(options), stop));
   ILF_ASSIGN_OR_RETURN(const Backbone backbone,

@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/evaluation/classifier_trainer.h"
-#include "engine/evaluation/image_classifier.h"
+#include "engine/model/image_classifier.h"
 #include "engine/training/image_folder.h"
 #include "tests/testing/temp_path.h"
 #include "tests/training/small_dataset.h"

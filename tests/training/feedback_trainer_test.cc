@@ -11,12 +11,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/training/feedback_losses.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
+#include "tests/training/small_classifier.h"
 #include "tests/training/small_dataset.h"
 #include "tests/training/small_model.h"
 
@@ -127,6 +129,38 @@ TEST_F(FeedbackTrainerTest, LearnsFromTheErrorOfPictures) {
   const auto model = Load();
   ASSERT_NE(model, nullptr);
   EXPECT_LT(Measures().back(), 0.9 * PlainError(*model, /*pictures=*/true));
+}
+
+TEST_F(FeedbackTrainerTest, PullsFeaturesOfPicturesToWhereRealOnesLie) {
+  WritePlans("");
+  options_.loss = SamplerLoss::kPictures;
+  options_.classifier = SmallClassifier("feedback_trainer");
+  options_.data = SmallDataset("feedback_trainer", 12, 8);
+  options_.feature_weight = 20.0;
+  options_.loop.checkpoint_every = 1;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto logged = [&](const char* key) {
+    std::vector<double> values;
+    std::ifstream log(model_ + "/training/feedback/validation.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      values.push_back(nlohmann::json::parse(line)[key][0].get<double>());
+    }
+    return values;
+  };
+  EXPECT_LT(logged("features").back(), 0.95 * logged("features").front());
+  EXPECT_LT(logged("frechet").back(), 0.95 * logged("frechet").front());
+}
+
+TEST_F(FeedbackTrainerTest, FeaturesAreOfPicturesAndNeedRealOnes) {
+  WritePlans("");
+  options_.classifier = SmallClassifier("feedback_trainer");
+  options_.loss = SamplerLoss::kPictures;
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()), HasSubstr("(--data)"));
+  options_.data = SmallDataset("feedback_trainer", 12, 8);
+  options_.loss = SamplerLoss::kFinal;
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              HasSubstr("--classifier needs --states sampler --loss pictures"));
 }
 
 TEST_F(FeedbackTrainerTest, WritesAModuleForAModelThatReadsText) {

@@ -1,4 +1,4 @@
-#include "engine/evaluation/image_classifier.h"
+#include "engine/model/image_classifier.h"
 
 #include <cmath>
 #include <map>
@@ -53,12 +53,22 @@ absl::StatusOr<ImageClassifier> ImageClassifier::Load(const ClassifierConfig& co
   return classifier;
 }
 
-absl::StatusOr<ImageClassifier> ImageClassifier::LoadDirectory(const std::string& path) {
+absl::StatusOr<ImageClassifier> ImageClassifier::LoadDirectory(const std::string& path,
+                                                               c10::Device device) {
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(path + "/config.json"));
   ILF_ASSIGN_OR_RETURN(const ClassifierConfig config, ClassifierConfig::FromJson(json));
   ILF_ASSIGN_OR_RETURN(StateDict weights,
                        StateDict::Load(path + "/diffusion_pytorch_model.safetensors"));
-  return Load(config, weights);
+  ILF_ASSIGN_OR_RETURN(ImageClassifier classifier, Load(config, weights));
+  for (Layer& layer : classifier.layers_) {
+    for (at::Tensor* tensor :
+         {&layer.conv_weight, &layer.conv_bias, &layer.norm_weight, &layer.norm_bias}) {
+      *tensor = tensor->to(device);
+    }
+  }
+  classifier.head_weight_ = classifier.head_weight_.to(device);
+  classifier.head_bias_ = classifier.head_bias_.to(device);
+  return classifier;
 }
 
 at::Tensor ImageClassifier::Features(const at::Tensor& pictures) const {

@@ -34,7 +34,8 @@ class ImageClassifier {
   // autograd stay so).
   static absl::StatusOr<ImageClassifier> Load(const ClassifierConfig& config, StateDict& weights);
   // MODEL/config.json and MODEL/diffusion_pytorch_model.safetensors.
-  static absl::StatusOr<ImageClassifier> LoadDirectory(const std::string& path);
+  static absl::StatusOr<ImageClassifier> LoadDirectory(const std::string& path,
+                                                       c10::Device device = c10::kCPU);
 
   const ClassifierConfig& config() const { return config_; }
 

@@ -1,0 +1,141 @@
+#include "engine/training/feedback_validation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#include <torch/types.h>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "engine/base/status_macros.h"
+#include "engine/checkpoint/json_config.h"
+#include "engine/training/plan_fit.h"
+
+namespace ilf {
+namespace {
+
+constexpr double kLeast = 1e-24;  // of squares
+
+std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErrors::*of) {
+  std::vector<double> column;
+  for (const PlanErrors& plan : errors) column.push_back(plan.*of);
+  return column;
+}
+
+}  // namespace
+
+absl::Status FeedbackValidation::Start(const Denoiser& denoiser,
+                                       const std::vector<CalibratedPlan>& plans, bool resume) {
+  if (resume) {
+    best_ = BestBefore();
+  } else {
+    std::error_code error;
+    std::filesystem::remove(log_, error);
+  }
+  ILF_ASSIGN_OR_RETURN(start_, Measure(denoiser, plans));
+  absl::FPrintF(stderr, "before training: %s\n", Told(start_));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& denoiser,
+                                               const std::vector<CalibratedPlan>& plans) {
+  ILF_ASSIGN_OR_RETURN(const std::vector<PlanErrors> errors, Measure(denoiser, plans));
+  const double measure = MeasureOf(errors);
+  const bool is_best = measure < best_;
+  nlohmann::ordered_json line = {
+      {"step", step}, {"of", What()}, {"rmse", Column(errors, &PlanErrors::rmse)}};
+  if (held_out_.features != nullptr) {
+    line["features"] = Column(errors, &PlanErrors::features);
+    line["frechet"] = Column(errors, &PlanErrors::frechet);
+  }
+  line["measure"] = measure;
+  line["best"] = is_best;
+  std::ofstream(log_, std::ios::app) << line.dump() << "\n";
+  absl::FPrintF(stderr, "validation at step %d: %s%s\n", step, Told(errors),
+                is_best ? ", the best so far" : "");
+  if (is_best) best_ = measure;
+  since_best_ = is_best ? 0 : since_best_ + 1;
+  return is_best;
+}
+
+absl::StatusOr<std::vector<PlanErrors>> FeedbackValidation::Measure(
+    const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans) const {
+  std::vector<PlanErrors> errors;
+  for (size_t i = 0; i < plans.size(); ++i) {
+    ILF_ASSIGN_OR_RETURN(const at::Tensor latents,
+                         RunPlan(denoiser, schedule_, plans[i].plan, held_out_.references[i],
+                                 {.device = held_out_.device}));
+    ILF_ASSIGN_OR_RETURN(errors.emplace_back(), ErrorsOf(latents, i));
+  }
+  return errors;
+}
+
+absl::StatusOr<PlanErrors> FeedbackValidation::ErrorsOf(const at::Tensor& latents,
+                                                        size_t plan) const {
+  const at::Tensor reference = held_out_.references[plan].final_latents();
+  const AutoencoderKl* autoencoder = held_out_.autoencoder;
+  if (autoencoder == nullptr) return PlanErrors{.rmse = Rmse(latents, reference)};
+  at::NoGradGuard no_grad;
+  const at::Tensor pictures = autoencoder->DecodeScaled(latents.to(held_out_.device));
+  PlanErrors errors = {
+      .rmse = Rmse(pictures, autoencoder->DecodeScaled(reference.to(held_out_.device)))};
+  if (held_out_.features != nullptr) {
+    const PictureFeatures& targets = held_out_.targets[plan];
+    const PictureFeatures features = {
+        held_out_.features->classifier().Features(pictures.to(at::kFloat)).to(at::kCPU),
+        targets.counts};
+    errors.features = FeatureError(features.values, targets).item<double>();
+    ILF_ASSIGN_OR_RETURN(errors.frechet, held_out_.features->Distance(features));
+  }
+  return errors;
+}
+
+double FeedbackValidation::MeasureOf(const std::vector<PlanErrors>& errors) const {
+  double log_sum = 0.0;
+  for (size_t i = 0; i < errors.size(); ++i) {
+    double square = errors[i].rmse * errors[i].rmse;
+    if (held_out_.features != nullptr) {
+      square = square / std::max(start_[i].rmse * start_[i].rmse, kLeast) +
+               held_out_.feature_weight * errors[i].features / std::max(start_[i].features, kLeast);
+    }
+    log_sum += std::log(std::max(square, kLeast)) / 2;
+  }
+  return std::exp(log_sum / static_cast<double>(errors.size()));
+}
+
+std::string FeedbackValidation::Told(const std::vector<PlanErrors>& errors) const {
+  std::string told = absl::StrCat("RMSE ", absl::StrJoin(Column(errors, &PlanErrors::rmse), ", "));
+  if (held_out_.features != nullptr) {
+    absl::StrAppend(
+        &told, "; error of features ", absl::StrJoin(Column(errors, &PlanErrors::features), ", "),
+        "; Frechet distance ", absl::StrJoin(Column(errors, &PlanErrors::frechet), ", "));
+  }
+  return told;
+}
+
+// What is measured: measures of anything else are no rivals.
+std::string FeedbackValidation::What() const {
+  if (held_out_.features != nullptr) {
+    return absl::StrCat("pictures, and features by ", held_out_.feature_weight);
+  }
+  return held_out_.autoencoder != nullptr ? "pictures" : "latents";
+}
+
+double FeedbackValidation::BestBefore() const {
+  double best = std::numeric_limits<double>::infinity();
+  std::ifstream lines(log_);
+  for (std::string line; std::getline(lines, line);) {
+    const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log_);
+    if (!json.ok() || json->GetString("of", "").value_or("") != What()) continue;
+    best = std::min(best, json->GetDouble("measure").value_or(best));
+  }
+  return best;
+}
+
+}  // namespace ilf

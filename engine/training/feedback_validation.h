@@ -1,0 +1,72 @@
+// How good the plans of a feedback run are on held-out noises.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "engine/model/autoencoder_kl.h"
+#include "engine/pipeline/denoiser.h"
+#include "engine/pipeline/feedback.h"
+#include "engine/sampling/noise_schedule.h"
+#include "engine/training/feature_targets.h"
+#include "engine/training/reference.h"
+
+namespace ilf {
+
+struct PlanErrors {
+  double rmse = 0.0;      // of latents, or of the pictures
+  double features = 0.0;  // FeatureError
+  double frechet = 0.0;   // of features to those of real pictures; too great, as images are few
+};
+
+struct HeldOut {
+  std::vector<Reference> references;           // by plan
+  const AutoencoderKl* autoencoder = nullptr;  // null: latents are compared, not pictures
+  const RealFeatures* features = nullptr;      // null: RMSE alone
+  std::vector<PictureFeatures> targets;        // by plan, with features
+  double feature_weight = 0.0;                 // of the loss
+  c10::Device device = c10::kCPU;
+};
+
+// Keeps a log, one line a check, by which a run that goes on knows the best check before. Not
+// thread-safe.
+class FeedbackValidation {
+ public:
+  // `schedule` is the plans', and outlives this, as `held_out`'s pointers do.
+  FeedbackValidation(HeldOut held_out, const NoiseSchedule& schedule, std::string log)
+      : held_out_(std::move(held_out)), schedule_(schedule), log_(std::move(log)) {}
+
+  // Before training; `resume`: the log is gone on with, else it begins anew.
+  absl::Status Start(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
+                     bool resume);
+  const std::vector<PlanErrors>& start() const { return start_; }  // by plan
+
+  // Whether this is the best check so far, by the geometric mean over the plans: of the RMSE, or
+  // with features of the root of what their loss is. Checks of another loss do not count.
+  absl::StatusOr<bool> Check(int64_t step, const Denoiser& denoiser,
+                             const std::vector<CalibratedPlan>& plans);
+  int checks_since_best() const { return since_best_; }
+
+ private:
+  absl::StatusOr<std::vector<PlanErrors>> Measure(const Denoiser& denoiser,
+                                                  const std::vector<CalibratedPlan>& plans) const;
+  absl::StatusOr<PlanErrors> ErrorsOf(const at::Tensor& latents, size_t plan) const;
+  double MeasureOf(const std::vector<PlanErrors>& errors) const;
+  std::string Told(const std::vector<PlanErrors>& errors) const;
+  std::string What() const;
+  double BestBefore() const;
+
+  const HeldOut held_out_;
+  const NoiseSchedule& schedule_;
+  const std::string log_;
+  std::vector<PlanErrors> start_;
+  double best_ = std::numeric_limits<double>::infinity();
+  int since_best_ = 0;
+};
+
+}  // namespace ilf
