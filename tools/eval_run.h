@@ -10,9 +10,9 @@
 #include "absl/status/status.h"
 #include "engine/evaluation/cell.h"
 #include "engine/evaluation/evaluator.h"
-#include "engine/training/feature_statistics.h"
 #include "engine/model/image_classifier.h"
 #include "engine/pipeline/diffusion_model.h"
+#include "engine/training/feature_statistics.h"
 #include "engine/training/reference.h"
 #include "tools/eval_options.h"
 #include "tools/eval_sheet.h"
@@ -22,7 +22,7 @@ namespace ilf {
 // Which weights are measured.
 struct EvalWeights {
   std::string backbone;  // BackboneSha256
-  std::string feedback;  // FileSha256 of the module's; empty: none
+  std::string feedback;  // tells the module and its settings from others; empty: none
 };
 
 // Measures cells, then writes the sheets that the options ask for. Not thread-safe.

@@ -20,6 +20,7 @@
 #include "engine/checkpoint/model_directory.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/pipeline/load_models.h"
+#include "engine/training/feedback_writer.h"
 #include "tools/eval_cells.h"
 #include "tools/eval_options.h"
 #include "tools/eval_run.h"
@@ -33,12 +34,14 @@ void RequestStop(int) {
   if (stop_requested.exchange(true)) std::signal(SIGINT, SIG_DFL);
 }
 
-absl::StatusOr<EvalWeights> WeightsOf(const std::string& model) {
+// `module`: the model's, or null.
+absl::StatusOr<EvalWeights> WeightsOf(const std::string& model, const FeedbackModule* module) {
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
   EvalWeights weights;
   ILF_ASSIGN_OR_RETURN(weights.backbone, BackboneSha256(directory));
-  if (!HasFeedback(directory)) return weights;
+  if (module == nullptr) return weights;
   ILF_ASSIGN_OR_RETURN(weights.feedback, FileSha256(directory.FeedbackWeights()));
+  weights.feedback += FeedbackConfigText(module->config(), {});
   return weights;
 }
 
@@ -57,7 +60,8 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,
                        LoadSilentFeedback(options.model, execution));
   ILF_ASSIGN_OR_RETURN(const std::vector<Cell> cells, MakeCells(options, *model));
-  ILF_ASSIGN_OR_RETURN(const EvalWeights weights, WeightsOf(options.model));
+  ILF_ASSIGN_OR_RETURN(const EvalWeights weights,
+                       WeightsOf(options.model, model->denoiser().feedback));
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(options.out).parent_path(), error);
   std::fprintf(stderr, "ilf-eval: %zu cells, %zu guidance scales\n", cells.size(),

@@ -20,7 +20,9 @@
 namespace ilf {
 namespace {
 
-absl::StatusOr<FeedbackConfig> InnerLoop(const PlanCommand& command, int64_t layers) {
+absl::StatusOr<FeedbackConfig> InnerLoop(const PlanCommand& command, const Denoiser& denoiser) {
+  if (denoiser.feedback != nullptr) return denoiser.feedback->config();
+  const int64_t layers = denoiser.transformer->config().num_layers;
   FeedbackConfig config;
   config.inner.begin =
       command.first_inner_block >= 0 ? command.first_inner_block : layers - command.inner_blocks;
@@ -47,15 +49,32 @@ absl::Status CheckSteps(const PlanCommand& command) {
   return absl::OkStatus();
 }
 
-// The plan that was found, with its feedback steps marked.
-absl::StatusOr<CalibratedPlan> Calibrated(const PlanCommand& command, const NoiseSchedule& schedule,
-                                          FeedbackPlan plan) {
+// What the search runs: plain steps, or the model's module too.
+absl::StatusOr<Denoiser> DenoiserOf(const PlanCommand& command, const DiffusionModel& model) {
+  if (!command.with_feedback) return Denoiser{&model.transformer()};
+  if (model.denoiser().feedback == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--with_feedback: ", command.model, " has no feedback module"));
+  }
+  return model.denoiser();
+}
+
+// Each aims at where the next step starts.
+std::vector<FeedbackStep> FeedbackSteps(const PlanCommand& command, const FeedbackPlan& plan) {
+  std::vector<FeedbackStep> feedback;
   const auto add = [&](int step) {
     const size_t next = static_cast<size_t>(step) + 1;
-    plan.feedback.push_back({step, next < plan.timesteps.size() ? plan.timesteps[next] : 0.0});
+    feedback.push_back({step, next < plan.timesteps.size() ? plan.timesteps[next] : 0.0});
   };
   for (int step = 0; command.feedback_steps.empty() && step < plan.steps; ++step) add(step);
   for (const int step : command.feedback_steps) add(step);
+  return feedback;
+}
+
+// The plan that was found, with its feedback steps marked.
+absl::StatusOr<CalibratedPlan> Calibrated(const PlanCommand& command, const NoiseSchedule& schedule,
+                                          FeedbackPlan plan) {
+  plan.feedback = FeedbackSteps(command, plan);
   CalibratedPlan calibrated;
   ILF_ASSIGN_OR_RETURN(calibrated.steps, MakeFeedbackStepPlan(schedule, plan));
   calibrated.equivalent_steps = plan.steps;
@@ -85,11 +104,17 @@ void AddPlanFlags(CLI::App& app, PlanCommand& command) {
   app.add_option("--feedback_steps", command.feedback_steps,
                  "Steps (from 0) that are to run feedback (default: all)")
       ->delimiter(',');
-  app.add_option(
+  CLI::Option* first = app.add_option(
       "--first_inner_block", command.first_inner_block,
       "First block (from 0) of the inner loop (default: so that the loop is the last blocks)");
-  app.add_option("--inner_blocks", command.inner_blocks, "Blocks of the inner loop")
-      ->capture_default_str();
+  CLI::Option* blocks =
+      app.add_option("--inner_blocks", command.inner_blocks, "Blocks of the inner loop")
+          ->capture_default_str();
+  app.add_flag("--with_feedback", command.with_feedback,
+               "Search with the model's feedback module at work in --feedback_steps, for training "
+               "it on (default: with plain steps, for training a new one)")
+      ->excludes(first)
+      ->excludes(blocks);
   app.add_option("--images", command.images, "Noises to search with")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
@@ -111,9 +136,8 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(command.model, "model", {execution}));
   const NoiseSchedule& schedule = model->schedule();
-  const Denoiser denoiser = {&model->transformer()};
-  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config,
-                       InnerLoop(command, model->transformer().config().num_layers));
+  ILF_ASSIGN_OR_RETURN(const Denoiser denoiser, DenoiserOf(command, *model));
+  ILF_ASSIGN_OR_RETURN(const FeedbackConfig config, InnerLoop(command, denoiser));
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(command.model));
   ILF_ASSIGN_OR_RETURN(const std::string key, BackboneSha256(directory));
 
@@ -130,15 +154,17 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
                                       cache, key, stop));
   std::vector<CalibratedPlan> plans;
   for (const int steps : command.steps) {
-    ILF_ASSIGN_OR_RETURN(FittedPlan fitted,
-                         SearchTimesteps(denoiser, schedule, {.steps = steps}, reference,
-                                         {.run = {.device = device}}, stop));
+    FeedbackPlan plan = {.steps = steps};
+    if (command.with_feedback) plan.feedback = FeedbackSteps(command, plan);
+    ILF_ASSIGN_OR_RETURN(FittedPlan fitted, SearchTimesteps(denoiser, schedule, plan, reference,
+                                                            {.run = {.device = device}}, stop));
     absl::PrintF("%d steps: RMSE %.5f at timesteps %s\n", steps, fitted.rmse,
                  absl::StrJoin(fitted.plan.timesteps, ", "));
     ILF_ASSIGN_OR_RETURN(plans.emplace_back(),
                          Calibrated(command, schedule, std::move(fitted.plan)));
+    ILF_RETURN_IF_ERROR(WriteFeedbackPlans(command.out, config, plans));
   }
-  return WriteFeedbackPlans(command.out, config, plans);
+  return absl::OkStatus();
 }
 
 }  // namespace ilf

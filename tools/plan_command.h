@@ -20,6 +20,9 @@ struct PlanCommand {
   std::vector<int> feedback_steps;              // empty: all
   int first_inner_block = -1;                   // -1: so that the inner blocks are the last ones
   int inner_blocks = 3;
+  // The search runs the model's own feedback module in the feedback steps, not plain steps; the
+  // inner blocks are the module's.
+  bool with_feedback = false;
   int images = 128;
   int levels = 64;
   std::string device = "cpu";
@@ -29,7 +32,7 @@ struct PlanCommand {
 
 void AddPlanFlags(CLI::App& app, PlanCommand& command);
 
-// Searches and writes `out`. One line a plan on stdout.
+// Searches, and writes `out` after each plan that was found. One line a plan on stdout.
 absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>& stop);
 
 }  // namespace ilf
