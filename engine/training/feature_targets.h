@@ -4,13 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "engine/model/autoencoder_kl.h"
 #include "engine/model/image_classifier.h"
