@@ -10,9 +10,9 @@
 
 #include "absl/status/statusor.h"
 #include "engine/evaluation/cell.h"
-#include "engine/training/feature_statistics.h"
 #include "engine/model/image_classifier.h"
 #include "engine/pipeline/diffusion_model.h"
+#include "engine/training/feature_statistics.h"
 #include "engine/training/reference.h"
 
 namespace ilf {

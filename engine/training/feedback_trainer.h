@@ -35,7 +35,7 @@ struct FeedbackTrainingOptions {
   std::string data;
   TeacherOptions teacher;  // with kImages
   // With kPictures: a folder of `ilf-train classifier`, on whose features the pictures are to lie
-  // where those of `data` do (FeatureTargets); empty for none. Whatever judges the result should be
+  // where those of `data` do (feature_targets.h); empty for none. Whatever judges the result should be
   // another one.
   std::string classifier;
   // What the square of the features' error counts beside that of the pictures, both relative to
