@@ -8,9 +8,10 @@ Reads ilf-eval's JSON lines, from any number of files, and writes to DIR
   error_guidance_G.png         RMSE against block evaluations and against seconds, an image
   fid_guidance_G.png           the same for the Frechet distance, where it was measured
 Several seeds of a cell become their mean; the spread is their standard deviation. A cell that several files measured
-(ilf-eval on modules that were trained independently) takes the lines of all. The tables list the cells on the front
-of their family, those that no other cell of it beats at the same or a lower cost; --all lists every cell. In the
-figures a line joins the front, and the other cells are pale. Figures need scripts/requirements-plot.txt.
+(ilf-eval on modules that were trained independently) takes the lines of all. Frechet distances of several judges are
+refused. The tables list the cells on the front of their family, those that no other cell of it beats at the same or a
+lower cost; --all lists every cell. In the figures a line joins the front, and the other cells are pale. Figures need
+scripts/requirements-plot.txt.
 """
 import argparse
 import collections
@@ -91,7 +92,12 @@ def read_lines(files):
             found.setdefault((line["cell"], line["guidance"]), {})[file, line["seed"]] = line
     if not found:
         sys.exit("plot_quality.py: the files hold no line of ilf-eval")
-    return {key: list(seeds.values()) for key, seeds in found.items()}
+    found = {key: list(seeds.values()) for key, seeds in found.items()}
+    judges = {line.get("judge", "unknown") for lines in found.values() for line in lines if "fid" in line}
+    if len(judges) > 1:
+        sys.exit("plot_quality.py: Frechet distances of several judges (classifier, real pictures or number of "
+                 f"pictures) do not compare: {', '.join(sorted(judges))}")
+    return found
 
 
 def by_guidance(lines):

@@ -22,15 +22,15 @@ namespace {
 
 constexpr size_t kIdentityDigits = 16;
 
-// The identities that the lines of an earlier run tell; `judged`: of those with a Frechet distance
-// of so many pictures alone (0: all).
-std::set<std::string> Measured(const std::string& file, int judged) {
+// The identities that the lines of an earlier run tell; `judge`: of those with its Frechet
+// distance alone (empty: all).
+std::set<std::string> Measured(const std::string& file, const std::string& judge) {
   std::set<std::string> identities;
   std::ifstream lines(file);
   for (std::string line; std::getline(lines, line);) {
     const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, file);
     if (!json.ok()) continue;  // a line that a killed run left unfinished
-    if (judged > 0 && json->GetInt("fid_images", 0).value_or(0) != judged) continue;
+    if (!judge.empty() && json->GetString("judge", "").value_or("") != judge) continue;
     identities.insert(json->GetString("identity", "").value_or(""));
   }
   return identities;
@@ -73,8 +73,7 @@ absl::Status EvalRun::Run(const std::vector<Cell>& cells, const EvalWeights& wei
   }
   if (!options_.classifier.empty()) ILF_RETURN_IF_ERROR(LoadJudge());
   ILF_RETURN_IF_ERROR(EndLastLine(options_.out));
-  const std::set<std::string> measured =
-      Measured(options_.out, classifier_ ? options_.fid_images : 0);
+  const std::set<std::string> measured = Measured(options_.out, judge_);
   for (const double guidance : options_.guidance_scales) {
     ILF_RETURN_IF_ERROR(RunGuidance(guidance, cells, weights, measured));
   }
@@ -94,6 +93,11 @@ absl::Status EvalRun::LoadJudge() {
   ILF_ASSIGN_OR_RETURN(
       real_,
       FolderStatistics(*classifier_, real, std::numeric_limits<int64_t>::max(), options_.batch));
+  ILF_ASSIGN_OR_RETURN(const std::string weights,
+                       ImageClassifier::DirectorySha256(options_.classifier));
+  ILF_ASSIGN_OR_RETURN(judge_,
+                       Sha256(absl::StrCat(weights, " ", real.size(), " ", options_.fid_images)));
+  judge_.resize(kIdentityDigits);
   if (options_.training.empty()) return absl::OkStatus();
   // What a perfect model would reach with as many pictures.
   ILF_ASSIGN_OR_RETURN(const ImageFolder trained_on, ImageFolder::Open(options_.training, side_));
@@ -175,8 +179,9 @@ absl::Status EvalRun::Measure(const Pending& pending, double guidance, const Ref
   if (classifier_) {
     ILF_ASSIGN_OR_RETURN(const PictureQuality quality,
                          evaluator_.Judge(cell, judged, *classifier_, real_));
-    absl::StrAppendFormat(&line, ", \"fid\": %.4f, \"accuracy\": %.4f, \"fid_images\": %d",
-                          quality.fid, quality.accuracy, options_.fid_images);
+    absl::StrAppendFormat(
+        &line, ", \"fid\": %.4f, \"accuracy\": %.4f, \"fid_images\": %d, \"judge\": \"%s\"",
+        quality.fid, quality.accuracy, options_.fid_images, judge_);
   }
   line += "}\n";
   std::fputs(line.c_str(), stdout);

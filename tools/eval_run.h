@@ -34,8 +34,8 @@ class EvalRun {
 
   // One JSON line a cell and guidance scale, on stdout and at the end of --out, but for cells that
   // are there already: measured of the same weights and plan in the same way, and with a Frechet
-  // distance where one is asked for. INVALID_ARGUMENT names the flag, before anything is measured;
-  // CANCELLED once `stop` is set; errors of files otherwise.
+  // distance of the same judge where one is asked for. INVALID_ARGUMENT names the flag, before
+  // anything is measured; CANCELLED once `stop` is set; errors of files otherwise.
   absl::Status Run(const std::vector<Cell>& cells, const EvalWeights& weights);
 
  private:
@@ -65,6 +65,7 @@ class EvalRun {
   CellSheet sheet_;
   std::optional<ImageClassifier> classifier_;
   FeatureStatistics real_;  // with a classifier
+  std::string judge_;       // tells its Frechet distances from another's; empty without
 };
 
 }  // namespace ilf

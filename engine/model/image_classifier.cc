@@ -8,12 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
+#include "engine/checkpoint/file_hash.h"
 
 namespace ilf {
 namespace {
 
 constexpr int64_t kImageChannels = 3;
 constexpr int64_t kKernel = 3;
+constexpr char kWeights[] = "/diffusion_pytorch_model.safetensors";
 
 }  // namespace
 
@@ -57,8 +59,7 @@ absl::StatusOr<ImageClassifier> ImageClassifier::LoadDirectory(const std::string
                                                                c10::Device device) {
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(path + "/config.json"));
   ILF_ASSIGN_OR_RETURN(const ClassifierConfig config, ClassifierConfig::FromJson(json));
-  ILF_ASSIGN_OR_RETURN(StateDict weights,
-                       StateDict::Load(path + "/diffusion_pytorch_model.safetensors"));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, StateDict::Load(path + kWeights));
   ILF_ASSIGN_OR_RETURN(ImageClassifier classifier, Load(config, weights));
   for (Layer& layer : classifier.layers_) {
     for (at::Tensor* tensor :
@@ -69,6 +70,10 @@ absl::StatusOr<ImageClassifier> ImageClassifier::LoadDirectory(const std::string
   classifier.head_weight_ = classifier.head_weight_.to(device);
   classifier.head_bias_ = classifier.head_bias_.to(device);
   return classifier;
+}
+
+absl::StatusOr<std::string> ImageClassifier::DirectorySha256(const std::string& path) {
+  return FileSha256(path + kWeights);
 }
 
 at::Tensor ImageClassifier::Features(const at::Tensor& pictures) const {

@@ -36,6 +36,8 @@ class ImageClassifier {
   // MODEL/config.json and MODEL/diffusion_pytorch_model.safetensors.
   static absl::StatusOr<ImageClassifier> LoadDirectory(const std::string& path,
                                                        c10::Device device = c10::kCPU);
+  // Of its file of weights: tells judges apart.
+  static absl::StatusOr<std::string> DirectorySha256(const std::string& path);
 
   const ClassifierConfig& config() const { return config_; }
 

@@ -66,6 +66,12 @@ class PlotQualityTest(unittest.TestCase):
         self.assertEqual(len(plot_quality.listed(cells[1])), 2)
         self.assertIn("| 8.00 |", plot_quality.markdown(cells, every=False))
 
+    def test_several_judges_are_refused(self):
+        first = line("ddim linspace 4", 112, 0.1, fid=9, judge="a")
+        self.assertEqual(len(self.read([first, line("ddim linspace 5", 140, 0.1, fid=8, judge="a")])[1]), 2)
+        with self.assertRaisesRegex(SystemExit, "several judges.*: a, b"):
+            self.read([first], [line("ddim linspace 5", 140, 0.1, fid=8, judge="b")])
+
     def test_guidance_scales_have_tables_of_their_own(self):
         cells = self.read([line("ddim linspace 4", 112, 0.1, guidance=2.5), line("ddim linspace 4", 112, 0.1)])
         self.assertEqual(list(cells), [1, 2.5])

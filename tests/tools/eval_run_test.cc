@@ -10,6 +10,8 @@
 #include <gtest/gtest.h>
 
 #include "engine/checkpoint/json_config.h"
+#include "tests/training/small_classifier.h"
+#include "tests/training/small_dataset.h"
 #include "tests/training/small_model.h"
 
 namespace ilf {
@@ -77,6 +79,24 @@ TEST_F(EvalRunTest, MeasuresOtherWeightsAndMoreImagesAnew) {
   Measure({2}, {"another backbone", ""});
   EXPECT_EQ(Lines().size(), 2u);
   options_.images = 3;
+  Measure({2});
+  EXPECT_EQ(Lines().size(), 3u);
+}
+
+TEST_F(EvalRunTest, JudgesAnewWithAnotherClassifierOrMorePictures) {
+  options_.real = SmallDataset("eval_run", 12, 8);
+  options_.classifier = SmallClassifier("eval_run");
+  options_.fid_images = 4;
+  Measure({2});
+  Measure({2});
+  EXPECT_EQ(Lines().size(), 1u);
+  options_.classifier = SmallClassifier("eval_run_other", /*seed=*/6);
+  Measure({2});
+  EXPECT_EQ(Lines().size(), 2u);
+  options_.fid_images = 5;
+  Measure({2});
+  EXPECT_EQ(Lines().size(), 3u);
+  options_.classifier.clear();
   Measure({2});
   EXPECT_EQ(Lines().size(), 3u);
 }

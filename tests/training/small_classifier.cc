@@ -13,7 +13,7 @@
 
 namespace ilf {
 
-std::string SmallClassifier(const std::string& name) {
+std::string SmallClassifier(const std::string& name, uint64_t seed) {
   const std::string path = TestPath(name + "_small_classifier");
   std::filesystem::remove_all(path);
   const ClassifierConfig config = {
@@ -24,10 +24,10 @@ std::string SmallClassifier(const std::string& name) {
                                        {"classes", config.classes},
                                        {"image_size", config.image_size}};
   EXPECT_TRUE(WriteJson(path, "config.json", json).ok());
-  EXPECT_TRUE(WriteWeights(path,
-                           InitialClassifier(config, at::make_generator<at::CPUGeneratorImpl>(5)),
-                           at::kFloat)
-                  .ok());
+  EXPECT_TRUE(
+      WriteWeights(path, InitialClassifier(config, at::make_generator<at::CPUGeneratorImpl>(seed)),
+                   at::kFloat)
+          .ok());
   return path;
 }
 
