@@ -223,6 +223,10 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
                  "Steps of the teacher within one step of the plan, with --states images")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
+  app.add_option("--first_train_image", options.first_train_image,
+                 "First noise of the training reference; as many as --train_images was, and a run "
+                 "from --initial_model meets none again")
+      ->check(CLI::Range(0, 1 << 28));
   app.add_option("--train_images", options.train_images, "Noises of the training reference")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

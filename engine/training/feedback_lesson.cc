@@ -50,7 +50,7 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
   }
   ILF_ASSIGN_OR_RETURN(const Subjects subjects, ReadSubjects(options.loop.output, options.prompts,
                                                              {.device = options.loop.device}));
-  const auto solve = [&](const char* part, uint64_t first_seed, int64_t images) {
+  const auto solve = [&](const std::string& part, uint64_t first_seed, int64_t images) {
     const bool landing =
         options.states == FeedbackStates::kSampler && options.loss == SamplerLoss::kLanding;
     return SolvePlanReferences({&backbone.transformer}, backbone.schedule, lesson.plans,
@@ -65,8 +65,11 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
                                stop);
   };
   if (options.states == FeedbackStates::kSampler) {
-    ILF_ASSIGN_OR_RETURN(lesson.training,
-                         solve("training", kFirstFeedbackTrainingSeed, options.train_images));
+    const int64_t first = options.first_train_image;
+    ILF_ASSIGN_OR_RETURN(
+        lesson.training,
+        solve(first == 0 ? "training" : absl::StrCat("training_noises_from_", first),
+              kFirstFeedbackTrainingSeed + static_cast<uint64_t>(first), options.train_images));
   }
   ILF_ASSIGN_OR_RETURN(lesson.validation, solve("validation", kFirstFeedbackValidationSeed,
                                                 options.validation_images));

@@ -48,7 +48,9 @@ struct FeedbackTrainingOptions {
   // none.
   std::string initial_model;
 
-  // Noises of the references.
+  // Noises of the references; of those to train on, the first, so that a run that goes on from a
+  // module (initial_model) may take noises that it has not seen.
+  int64_t first_train_image = 0;
   int64_t train_images = 4096;
   int64_t validation_images = 256;
   int reference_steps = 60;

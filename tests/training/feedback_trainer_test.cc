@@ -16,6 +16,7 @@
 #include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/training/feedback_losses.h"
+#include "engine/training/noise_seeds.h"
 #include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
 #include "tests/training/small_classifier.h"
@@ -119,6 +120,22 @@ TEST_F(FeedbackTrainerTest, WritesAModuleThatIsCloserToTheReferenceThanPlainStep
     ASSERT_EQ(model->info().feedback_plans.size(), 1u);
     EXPECT_EQ(model->info().feedback_plans[0].block_evaluations, 2 * (4 + 3));
   }
+}
+
+TEST_F(FeedbackTrainerTest, TakesTheNoisesThatItIsTold) {
+  WritePlans("");
+  options_.first_train_image = 24;
+  options_.loop.steps = 1;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  auto kept = StateDict::Load(
+      model_ + "/training/feedback/training_noises_from_24_guidance_1_from_999.safetensors");
+  ASSERT_TRUE(kept.ok()) << kept.status();
+  const at::Tensor states = kept->Take("states", kept->Shape("states").value()).value();
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  const TransformerConfig& config = model->transformer().config();
+  const at::Tensor noises = NoiseOf(config, kFirstFeedbackTrainingSeed, 48);
+  EXPECT_TRUE(at::equal(states[0], noises.narrow(0, 24, 24)));
 }
 
 TEST_F(FeedbackTrainerTest, LearnsFromTheErrorOfPictures) {
