@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
@@ -16,6 +17,7 @@
 #include "engine/evaluation/classifier_trainer.h"
 #include "engine/pipeline/load_models.h"
 #include "engine/training/base_trainer.h"
+#include "engine/training/feedback_average.h"
 #include "engine/training/feedback_trainer.h"
 #include "engine/training/text_base_trainer.h"
 #include "engine/training/vae_trainer.h"
@@ -40,6 +42,12 @@ struct CommonFlags {
   std::optional<bool> bf16;
   int threads = 0;
 };
+
+void AddSaveDtype(CLI::App& app, CommonFlags& flags) {
+  app.add_option("--save_dtype", flags.save_dtype, "Type of the weights in the model directory")
+      ->check(CLI::IsMember({"float32", "float16", "bfloat16"}))
+      ->capture_default_str();
+}
 
 CLI::Option* AddCommonFlags(CLI::App& app, CommonFlags& flags) {
   CLI::Option* data = app.add_option("--data", flags.data, "Image folder with metadata.jsonl");
@@ -87,9 +95,7 @@ CLI::Option* AddCommonFlags(CLI::App& app, CommonFlags& flags) {
   app.add_option("--device", flags.device, "cpu or cuda:N")->capture_default_str();
   app.add_option("--threads", flags.threads, "CPU math threads (0: all cores)")
       ->capture_default_str();
-  app.add_option("--save_dtype", flags.save_dtype, "Type of the weights in the model directory")
-      ->check(CLI::IsMember({"float32", "float16", "bfloat16"}))
-      ->capture_default_str();
+  AddSaveDtype(app, flags);
   return data;
 }
 
@@ -301,6 +307,20 @@ int Run(int argc, char** argv) {
       "plan",
       "Step plans of few steps for the model directory: searched timesteps, fitted coefficients");
   ilf::AddPlanFlags(*plan_command, plan);
+  std::vector<std::string> averaged;
+  CLI::App* average_command = app.add_subcommand(
+      "average",
+      "The mean of feedback modules that went on from a common one, on other noises or for longer");
+  average_command
+      ->add_option("--modules", averaged,
+                   "Model directories whose feedback/ is averaged; one that is named twice counts "
+                   "twice. The first names the plans")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  average_command->add_option("--model", flags.loop.output, "Model directory to write it to")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  AddSaveDtype(*average_command, flags);
   ilf::ClassifierTrainingOptions classifier;
   CLI::App* classifier_command = app.add_subcommand(
       "classifier",
@@ -318,6 +338,9 @@ int Run(int argc, char** argv) {
   std::signal(SIGTERM, RequestStop);
   if (const absl::Status status = Resolve(flags); !status.ok()) return Report(status);
   if (plan_command->parsed()) return Report(ilf::RunPlanCommand(plan, stop_requested));
+  if (average_command->parsed()) {
+    return Report(ilf::AverageFeedback(averaged, flags.loop.output, DtypeNamed(flags.save_dtype)));
+  }
   if (classifier_command->parsed()) {
     classifier.loop = flags.loop;
     classifier.data = flags.data;
