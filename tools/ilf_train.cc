@@ -230,9 +230,10 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   app.add_option("--first_train_image", options.first_train_image,
-                 "First noise of the training reference; as many as --train_images was, and a run "
-                 "from --initial_model meets none again")
-      ->check(CLI::Range(0, 1 << 28));
+                 "First noise of the training reference: past those of former runs, one from "
+                 "--initial_model meets none again")
+      ->check(CLI::Range(0, 1 << 28))
+      ->capture_default_str();
   app.add_option("--train_images", options.train_images, "Noises of the training reference")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
