@@ -206,14 +206,14 @@ void AddFeedbackFlags(CLI::App& app, ilf::FeedbackTrainingOptions& options) {
       ->option_text("{final,landing,pictures}=final");
   CLI::Option* classifier =
       app.add_option("--classifier", options.classifier,
-                     "Folder of `ilf-train classifier`, with --loss pictures: its features of the "
-                     "pictures are to lie where those of the real pictures in --data do (judge "
-                     "the result by another classifier)")
+                     "Folder of `ilf-train classifier`, with --loss pictures: by its features the "
+                     "pictures are to come nearer to the real ones in --data in Frechet distance "
+                     "(judge the result by another classifier)")
           ->check(CLI::ExistingDirectory)
           ->needs("--data");
   app.add_option("--feature_weight", options.feature_weight,
-                 "What the square error of features counts beside that of the pictures, both "
-                 "relative to what they are before training")
+                 "What the Frechet distance, relative to that of the references, counts beside the "
+                 "square error of the pictures, relative to what it is before training")
       ->check(CLI::PositiveNumber)
       ->needs(classifier)
       ->capture_default_str();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include <torch/types.h>
@@ -70,6 +71,28 @@ at::Tensor Transport(const at::Tensor& features, const FeatureStatistics& from,
   const at::Tensor map = roots.inverse.matmul(middle).matmul(roots.inverse);
   const at::Tensor centred = features.to(at::kCPU, at::kDouble) - from.mean;
   return (to.mean + centred.matmul(map)).to(features.scalar_type());
+}
+
+MovingStatistics::MovingStatistics(FeatureStatistics references, int64_t window)
+    : references_(std::move(references)), window_(window) {
+  const int64_t width = references_.mean.size(0);
+  shift_ = at::zeros({width + 1, width}, at::kFloat);
+}
+
+void MovingStatistics::Add(const at::Tensor& features, const at::Tensor& references) {
+  const int64_t count = features.size(0);
+  if (count == 0) return;
+  const at::Tensor x = features.to(at::kCPU, at::kDouble) - references_.mean;
+  const at::Tensor r = references.to(at::kCPU, at::kDouble) - references_.mean;
+  const at::Tensor moment = (x.t().matmul(x) - r.t().matmul(r)) / static_cast<double>(count);
+  const at::Tensor shift = at::cat({(x - r).mean(0, /*keepdim=*/true), moment});
+  shift_.lerp_(shift.to(at::kFloat), std::min(1.0, static_cast<double>(count) / window_));
+}
+
+FeatureStatistics MovingStatistics::Now() const {
+  const at::Tensor shift = shift_.to(at::kDouble);
+  const at::Tensor mean = shift[0];
+  return {references_.mean + mean, references_.covariance + shift.slice(0, 1) - mean.outer(mean)};
 }
 
 }  // namespace ilf

@@ -38,4 +38,28 @@ double FrechetDistance(const FeatureStatistics& a, const FeatureStatistics& b);
 at::Tensor Transport(const at::Tensor& features, const FeatureStatistics& from,
                      const FeatureStatistics& to);
 
+// Statistics of the features of what a sampler paints while it learns. Those of its references are
+// known; by how much the moments of its pictures differ from those of the same pictures' references
+// is a moving mean, which settles over far fewer pictures than the moments themselves would (a
+// control variate). Not thread-safe.
+class MovingStatistics {
+ public:
+  // `window`: the mean goes back about so many pictures, fading out exponentially. Until pictures
+  // come, the statistics are the references'.
+  MovingStatistics(FeatureStatistics references, int64_t window);
+
+  // Features of pictures and of their references, both [n, d]; n > `window` counts as `window`.
+  void Add(const at::Tensor& features, const at::Tensor& references);
+  FeatureStatistics Now() const;
+
+  // What it has learned, changed in place: [d + 1, d] float32 on the CPU. The shift of the mean,
+  // and below it that of the second moment about the references' mean.
+  const at::Tensor& shift() const { return shift_; }
+
+ private:
+  FeatureStatistics references_;
+  int64_t window_;
+  at::Tensor shift_;
+};
+
 }  // namespace ilf

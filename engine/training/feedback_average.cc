@@ -11,20 +11,12 @@
 #include "engine/checkpoint/json_config.h"
 #include "engine/checkpoint/model_directory.h"
 #include "engine/pipeline/feedback.h"
-#include "engine/pipeline/scheduler_config.h"
-#include "engine/sampling/noise_schedule.h"
+#include "engine/training/feedback_lesson.h"
 #include "engine/training/feedback_writer.h"
 #include "engine/training/initial_weights.h"
 
 namespace ilf {
 namespace {
-
-// What the modules were trained for.
-struct Ground {
-  TransformerConfig transformer;
-  NoiseSchedule schedule;
-  std::string sha256;
-};
 
 struct Part {
   FeedbackConfig config;
@@ -32,30 +24,20 @@ struct Part {
   NamedTensors weights;  // float32
 };
 
-absl::StatusOr<Ground> ReadGround(const std::string& model) {
-  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
-  ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
-                       TransformerConfig::FromJson(directory.transformer));
-  ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
-  ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
-  ILF_ASSIGN_OR_RETURN(std::string sha256, BackboneSha256(directory));
-  return Ground{config, std::move(schedule), std::move(sha256)};
-}
-
-absl::StatusOr<Part> ReadPart(const std::string& module, const Ground& ground) {
+absl::StatusOr<Part> ReadPart(const std::string& module, const BackboneFacts& backbone) {
   ModelDirectory directory;
   directory.path = module;
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(directory.FeedbackConfigFile()));
   ILF_ASSIGN_OR_RETURN(const std::string sha256, json.GetString("backbone_sha256"));
-  if (sha256 != ground.sha256) {
+  if (sha256 != backbone.sha256) {
     return absl::InvalidArgumentError(
         absl::StrCat(json.origin(), ": trained for a backbone with backbone_sha256 ", sha256,
-                     ", that of the model is ", ground.sha256));
+                     ", that of the model is ", backbone.sha256));
   }
   Part part;
-  ILF_ASSIGN_OR_RETURN(part.config, FeedbackConfig::FromJson(json, ground.transformer));
-  ILF_ASSIGN_OR_RETURN(part.plans, ReadFeedbackPlans(json, ground.schedule));
-  part.weights = InitialFeedback(part.config, ground.transformer,
+  ILF_ASSIGN_OR_RETURN(part.config, FeedbackConfig::FromJson(json, backbone.config));
+  ILF_ASSIGN_OR_RETURN(part.plans, ReadFeedbackPlans(json, backbone.schedule));
+  part.weights = InitialFeedback(part.config, backbone.config,
                                  at::make_generator<at::CPUGeneratorImpl>(uint64_t{0}));
   ILF_RETURN_IF_ERROR(TakeWeights(module + "/feedback", "diffusion_pytorch_model", part.weights));
   for (auto& [name, tensor] : part.weights) tensor = tensor.to(at::kFloat);
@@ -108,10 +90,11 @@ NamedTensors MeanWeights(const std::vector<Part>& parts) {
 absl::Status AverageFeedback(const std::vector<std::string>& modules, const std::string& model,
                              at::ScalarType dtype) {
   if (modules.empty()) return absl::InvalidArgumentError("there is no module to average");
-  ILF_ASSIGN_OR_RETURN(const Ground ground, ReadGround(model));
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
+  ILF_ASSIGN_OR_RETURN(const BackboneFacts backbone, ReadBackboneFacts(directory));
   std::vector<Part> parts;
   for (const std::string& module : modules) {
-    ILF_ASSIGN_OR_RETURN(parts.emplace_back(), ReadPart(module, ground));
+    ILF_ASSIGN_OR_RETURN(parts.emplace_back(), ReadPart(module, backbone));
     if (FeedbackConfigText(parts.back().config, {}) != FeedbackConfigText(parts[0].config, {})) {
       return absl::InvalidArgumentError(
           absl::StrCat(module, ": its module has other settings than that of ", modules[0]));
@@ -119,7 +102,7 @@ absl::Status AverageFeedback(const std::vector<std::string>& modules, const std:
   }
   std::vector<CalibratedPlan> plans;
   for (const CalibratedPlan& plan : parts[0].plans) plans.push_back(MeanPlan(plan, parts));
-  return WriteFeedback(model, ground.sha256, parts[0].config, plans, MeanWeights(parts), dtype);
+  return WriteFeedback(model, backbone.sha256, parts[0].config, plans, MeanWeights(parts), dtype);
 }
 
 }  // namespace ilf

@@ -10,7 +10,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "engine/base/status_macros.h"
-#include "engine/checkpoint/model_directory.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/scheduler_config.h"
 #include "engine/training/initial_weights.h"
@@ -78,17 +77,23 @@ absl::Status SolveReferences(const FeedbackTrainingOptions& options, const Backb
 
 }  // namespace
 
-absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
-                                      const Execution& execution) {
-  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
+absl::StatusOr<BackboneFacts> ReadBackboneFacts(const ModelDirectory& directory) {
   ILF_ASSIGN_OR_RETURN(const TransformerConfig config,
                        TransformerConfig::FromJson(directory.transformer));
   ILF_ASSIGN_OR_RETURN(const SchedulerConfig scheduler, ReadSchedulerConfig(directory.scheduler));
   ILF_ASSIGN_OR_RETURN(NoiseSchedule schedule, NoiseSchedule::Create(scheduler.schedule));
-  ILF_ASSIGN_OR_RETURN(StateDict weights, BackboneWeights(directory));
-  ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::string sha256, BackboneSha256(directory));
-  return Backbone{std::move(transformer), std::move(schedule), std::move(sha256)};
+  return BackboneFacts{config, std::move(schedule), std::move(sha256)};
+}
+
+absl::StatusOr<Backbone> LoadBackbone(const FeedbackTrainingOptions& options,
+                                      const Execution& execution) {
+  ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.loop.output));
+  ILF_ASSIGN_OR_RETURN(BackboneFacts facts, ReadBackboneFacts(directory));
+  ILF_ASSIGN_OR_RETURN(StateDict weights, BackboneWeights(directory));
+  ILF_ASSIGN_OR_RETURN(Transformer transformer,
+                       Transformer::Load(facts.config, weights, execution));
+  return Backbone{std::move(transformer), std::move(facts.schedule), std::move(facts.sha256)};
 }
 
 std::string FeedbackFolderOf(const FeedbackTrainingOptions& options) {

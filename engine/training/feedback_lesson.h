@@ -8,6 +8,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "absl/status/statusor.h"
+#include "engine/checkpoint/model_directory.h"
 #include "engine/model/execution.h"
 #include "engine/model/transformer.h"
 #include "engine/pipeline/feedback.h"
@@ -17,6 +18,16 @@
 #include "engine/training/reference.h"
 
 namespace ilf {
+
+// What a feedback module is trained for.
+struct BackboneFacts {
+  TransformerConfig config;
+  NoiseSchedule schedule;
+  std::string sha256;  // BackboneSha256
+};
+
+// The errors of reading the files.
+absl::StatusOr<BackboneFacts> ReadBackboneFacts(const ModelDirectory& directory);
 
 // The frozen backbone, and where it comes from.
 struct Backbone {

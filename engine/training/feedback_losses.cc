@@ -27,9 +27,7 @@ SamplerErrors ErrorsOfPictures(const at::Tensor& latents, const at::Tensor& refe
   const at::Tensor pictures = eyes.autoencoder->DecodeScaled(latents);
   SamplerErrors errors;
   errors.mean_square = (pictures - eyes.autoencoder->DecodeScaled(reference)).square().mean();
-  if (eyes.classifier != nullptr) {
-    errors.features = FeatureError(eyes.classifier->Features(pictures), eyes.targets);
-  }
+  if (eyes.classifier != nullptr) errors.features = eyes.classifier->Features(pictures);
   return errors;
 }
 

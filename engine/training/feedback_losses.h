@@ -11,7 +11,6 @@
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
-#include "engine/training/feature_targets.h"
 #include "engine/training/landing.h"
 #include "engine/training/reference.h"
 
@@ -29,17 +28,16 @@ enum class SamplerLoss {
 struct PictureEyes {
   const AutoencoderKl* autoencoder = nullptr;
   const ImageClassifier* classifier = nullptr;  // null: pixels alone
-  PictureFeatures targets = {};                 // of the batch, with a classifier
 };
 
 struct SamplerErrors {
-  at::Tensor mean_square = {};  // by the SamplerLoss
-  at::Tensor features = {};     // FeatureError; undefined without a classifier
+  at::Tensor mean_square = {};  // a scalar, by the SamplerLoss
+  at::Tensor features = {};     // of the pictures, [images, d]; undefined without a classifier
 };
 
 // Rolls the accelerated sampler from the noise of `batch`, which for kLanding keeps states where
 // the steps of `plan` start. coefficients [steps, 3]: a, b and c of each step, in place of the
-// plan's. `eyes` are for kPictures, and not looked at otherwise. Scalars.
+// plan's. `eyes` are for kPictures, and not looked at otherwise.
 SamplerErrors ErrorsOnSampler(const Denoiser& student, const StepPlan& plan,
                               const at::Tensor& coefficients, const Reference& batch,
                               SamplerLoss loss, const PictureEyes& eyes);

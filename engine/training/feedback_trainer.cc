@@ -12,7 +12,7 @@
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/file_hash.h"
 #include "engine/pipeline/feedback.h"
-#include "engine/training/feature_targets.h"
+#include "engine/training/feature_pull.h"
 #include "engine/training/feedback_lesson.h"
 #include "engine/training/feedback_validation.h"
 #include "engine/training/feedback_writer.h"
@@ -84,11 +84,11 @@ class FeedbackTraining {
   const std::string folder_;
   const NamedTensors initial_;
   ParameterSet parameters_;
-  LatentData data_;                                          // with kImages
-  Subjects data_subjects_;                                   // with kImages, by picture
-  std::optional<AutoencoderKl> autoencoder_;                 // with kImages, and with kPictures
-  std::optional<RealFeatures> features_;                     // with a classifier
-  std::vector<PictureFeatures> targets_, held_out_targets_;  // by plan, with a classifier
+  LatentData data_;                                  // with kImages
+  Subjects data_subjects_;                           // with kImages, by picture
+  std::optional<AutoencoderKl> autoencoder_;         // with kImages, and with kPictures
+  std::optional<RealFeatures> features_;             // with a classifier
+  std::vector<std::unique_ptr<FeaturePull>> pulls_;  // by plan, with a classifier
   std::optional<FeedbackValidation> validation_;
 };
 
@@ -119,7 +119,6 @@ absl::Status FeedbackTraining::Prepare() {
   validation_.emplace(HeldOut{.references = held_out_,
                               .autoencoder = MeasuresPictures() ? &*autoencoder_ : nullptr,
                               .features = features_ ? &*features_ : nullptr,
-                              .targets = held_out_targets_,
                               .feature_weight = options_.feature_weight,
                               .device = options_.loop.device},
                       backbone_.schedule, folder_ + "/validation.jsonl");
@@ -143,21 +142,17 @@ absl::Status FeedbackTraining::LoadPictures() {
   return absl::OkStatus();
 }
 
-// Where the features of pictures are to go.
+// What pulls at the features of pictures.
 absl::Status FeedbackTraining::LoadFeatures() {
   ILF_ASSIGN_OR_RETURN(features_, RealFeatures::Load(options_.classifier, options_.data, Side(),
                                                      options_.loop.device));
+  PictureFeatures references;
   for (size_t i = 0; i < plans_.size(); ++i) {
-    if (i > 0 && at::equal(training_[i].final_latents(), training_[i - 1].final_latents())) {
-      targets_.push_back(targets_.back());
-      held_out_targets_.push_back(held_out_targets_.back());
-      continue;
+    const at::Tensor latents = training_[i].final_latents();
+    if (i == 0 || !at::equal(latents, training_[i - 1].final_latents())) {
+      references = features_->Of(latents, training_[i].guidance_scales, *autoencoder_);
     }
-    const PictureFeatures training = features_->Of(training_[i], *autoencoder_);
-    ILF_ASSIGN_OR_RETURN(const FeatureStatistics generated, training.Statistics());
-    targets_.push_back(features_->TargetsOf(training, generated));
-    held_out_targets_.push_back(
-        features_->TargetsOf(features_->Of(held_out_[i], *autoencoder_), generated));
+    ILF_ASSIGN_OR_RETURN(pulls_.emplace_back(), FeaturePull::Create(*features_, references));
   }
   return absl::OkStatus();
 }
@@ -174,20 +169,16 @@ absl::StatusOr<at::Tensor> FeedbackTraining::Loss(int64_t share,
       BatchIndices(size, options_.loop.share_size(), share / count, options_.loop.seed);
   if (!pictures) {
     // A plan of few steps errs most: unweighted, the others would learn little beside it. Every
-    // loss is relative to the square errors that its plan starts with.
-    PictureEyes eyes = {.autoencoder = autoencoder_ ? &*autoencoder_ : nullptr};
-    if (features_) {
-      eyes.classifier = &features_->classifier();
-      eyes.targets = targets_[plan].Select(indices);
-    }
+    // loss is relative to the square error that its plan starts with.
+    const PictureEyes eyes = {.autoencoder = autoencoder_ ? &*autoencoder_ : nullptr,
+                              .classifier = features_ ? &features_->classifier() : nullptr};
     const SamplerErrors errors =
         ErrorsOnSampler(student, plans_[plan].steps, Coefficients(parameters_.weights(), plan),
                         training_[plan].Select(indices), options_.loss, eyes);
     const PlanErrors& start = validation_->start()[plan];
     const at::Tensor loss = errors.mean_square / std::max(start.rmse * start.rmse, kLeastSquare);
     if (!features_) return loss;
-    return loss +
-           options_.feature_weight / std::max(start.features, kLeastSquare) * errors.features;
+    return loss + options_.feature_weight * pulls_[plan]->Error(share, indices, errors.features);
   }
   const c10::Device device = options_.loop.device;
   const at::Tensor clean = data_.latents.index_select(0, at::tensor(indices));
@@ -250,6 +241,12 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
   task.name = "feedback";
   ILF_ASSIGN_OR_RETURN(task.run, Identity());
   task.loss = [this](int64_t share, const at::Generator& random) { return Loss(share, random); };
+  for (size_t i = 0; i < pulls_.size(); ++i) {
+    task.buffers[absl::StrCat("features.", i)] = pulls_[i]->shift();
+  }
+  task.stepped = [this] {
+    for (const auto& pull : pulls_) pull->Settle();
+  };
   task.write = [this](int64_t step, const NamedTensors& averaged) {
     return Validate(step, averaged);
   };

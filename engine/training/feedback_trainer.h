@@ -34,13 +34,13 @@ struct FeedbackTrainingOptions {
   // text. With `classifier` the real pictures.
   std::string data;
   TeacherOptions teacher;  // with kImages
-  // With kPictures: a folder of `ilf-train classifier`, on whose features the pictures are to lie
-  // where those of `data` do (feature_targets.h); empty for none. Whatever judges the result should be
-  // another one.
+  // With kPictures: a folder of `ilf-train classifier`, by whose features the pictures are to come
+  // nearer to those of `data` in Frechet distance (feature_pull.h); empty for none. Whatever
+  // judges the result should be another one.
   std::string classifier;
-  // What the square of the features' error counts beside that of the pictures, both relative to
-  // what they are before training.
-  double feature_weight = 0.25;
+  // What the Frechet distance counts, relative to that of the references, beside the square error
+  // of the pictures, relative to what it is before training.
+  double feature_weight = 1.0;
 
   InitialBlock initial = InitialBlock::kIdentity;
   // Model directory whose module (of the same config) the run starts from, scales and all, in place
@@ -69,10 +69,10 @@ struct FeedbackTrainingOptions {
 // of the backbone does, and no gradient of its weights is kept. On kSampler states every loss is
 // relative to the mean square error that its plan has on the held-out noises before training. At
 // each checkpoint the RMSE of every plan on held-out noises is logged to
-// `loop.output`/training/feedback/validation.jsonl, with a classifier beside the error of features
-// and the Frechet distance to the real pictures (too great, as the held-out ones are few); the best
-// checkpoint so far is written to `loop.output`/feedback. kImages needs plans whose feedback is not
-// in the history. INVALID_ARGUMENT names what is wrong with plans or data.
+// `loop.output`/training/feedback/validation.jsonl, with a classifier beside the Frechet distance
+// to the real pictures (too great, as the held-out ones are few); the best checkpoint so far is
+// written to `loop.output`/feedback. kImages needs plans whose feedback is not in the history.
+// INVALID_ARGUMENT names what is wrong with plans or data.
 absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace ilf

@@ -51,7 +51,6 @@ absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& den
   nlohmann::ordered_json line = {
       {"step", step}, {"of", What()}, {"rmse", Column(errors, &PlanErrors::rmse)}};
   if (held_out_.features != nullptr) {
-    line["features"] = Column(errors, &PlanErrors::features);
     line["frechet"] = Column(errors, &PlanErrors::frechet);
   }
   line["measure"] = measure;
@@ -86,12 +85,11 @@ absl::StatusOr<PlanErrors> FeedbackValidation::ErrorsOf(const at::Tensor& latent
   PlanErrors errors = {
       .rmse = Rmse(pictures, autoencoder->DecodeScaled(reference.to(held_out_.device)))};
   if (held_out_.features != nullptr) {
-    const PictureFeatures& targets = held_out_.targets[plan];
-    const PictureFeatures features = {
-        held_out_.features->classifier().Features(pictures.to(at::kFloat)).to(at::kCPU),
-        targets.counts};
-    errors.features = FeatureError(features.values, targets).item<double>();
-    ILF_ASSIGN_OR_RETURN(errors.frechet, held_out_.features->Distance(features));
+    ILF_ASSIGN_OR_RETURN(
+        const FeatureStatistics statistics,
+        held_out_.features->Of(latents, held_out_.references[plan].guidance_scales, *autoencoder)
+            .Statistics());
+    errors.frechet = FrechetDistance(statistics, held_out_.features->statistics());
   }
   return errors;
 }
@@ -102,7 +100,7 @@ double FeedbackValidation::MeasureOf(const std::vector<PlanErrors>& errors) cons
     double square = errors[i].rmse * errors[i].rmse;
     if (held_out_.features != nullptr) {
       square = square / std::max(start_[i].rmse * start_[i].rmse, kLeast) +
-               held_out_.feature_weight * errors[i].features / std::max(start_[i].features, kLeast);
+               held_out_.feature_weight * errors[i].frechet / std::max(start_[i].frechet, kLeast);
     }
     log_sum += std::log(std::max(square, kLeast)) / 2;
   }
@@ -112,9 +110,8 @@ double FeedbackValidation::MeasureOf(const std::vector<PlanErrors>& errors) cons
 std::string FeedbackValidation::Told(const std::vector<PlanErrors>& errors) const {
   std::string told = absl::StrCat("RMSE ", absl::StrJoin(Column(errors, &PlanErrors::rmse), ", "));
   if (held_out_.features != nullptr) {
-    absl::StrAppend(
-        &told, "; error of features ", absl::StrJoin(Column(errors, &PlanErrors::features), ", "),
-        "; Frechet distance ", absl::StrJoin(Column(errors, &PlanErrors::frechet), ", "));
+    absl::StrAppend(&told, "; Frechet distance ",
+                    absl::StrJoin(Column(errors, &PlanErrors::frechet), ", "));
   }
   return told;
 }
@@ -122,7 +119,7 @@ std::string FeedbackValidation::Told(const std::vector<PlanErrors>& errors) cons
 // What is measured: measures of anything else are no rivals.
 std::string FeedbackValidation::What() const {
   if (held_out_.features != nullptr) {
-    return absl::StrCat("pictures, and features by ", held_out_.feature_weight);
+    return absl::StrCat("pictures, and Frechet distance by ", held_out_.feature_weight);
   }
   return held_out_.autoencoder != nullptr ? "pictures" : "latents";
 }

@@ -13,22 +13,20 @@
 #include "engine/pipeline/denoiser.h"
 #include "engine/pipeline/feedback.h"
 #include "engine/sampling/noise_schedule.h"
-#include "engine/training/feature_targets.h"
+#include "engine/training/feature_pull.h"
 #include "engine/training/reference.h"
 
 namespace ilf {
 
 struct PlanErrors {
-  double rmse = 0.0;      // of latents, or of the pictures
-  double features = 0.0;  // FeatureError
-  double frechet = 0.0;   // of features to those of real pictures; too great, as images are few
+  double rmse = 0.0;     // of latents, or of the pictures
+  double frechet = 0.0;  // of features to those of real pictures; too great, as images are few
 };
 
 struct HeldOut {
   std::vector<Reference> references;           // by plan
   const AutoencoderKl* autoencoder = nullptr;  // null: latents are compared, not pictures
   const RealFeatures* features = nullptr;      // null: RMSE alone
-  std::vector<PictureFeatures> targets;        // by plan, with features
   double feature_weight = 0.0;                 // of the loss
   c10::Device device = c10::kCPU;
 };
@@ -47,7 +45,8 @@ class FeedbackValidation {
   const std::vector<PlanErrors>& start() const { return start_; }  // by plan
 
   // Whether this is the best check so far, by the geometric mean over the plans: of the RMSE, or
-  // with features of the root of what their loss is. Checks of another loss do not count.
+  // with features of the root of the loss, its square error and Frechet distance relative to what
+  // they were before training. Checks of another loss do not count.
   absl::StatusOr<bool> Check(int64_t step, const Denoiser& denoiser,
                              const std::vector<CalibratedPlan>& plans);
   int checks_since_best() const { return since_best_; }

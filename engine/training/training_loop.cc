@@ -57,9 +57,8 @@ void ClipGradients(at::Tensor& gradients, double limit) {
 
 absl::Status CheckShares(const TrainingOptions& options) {
   if (options.workers < 1 || options.batch_size % options.workers != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("batch_size ", options.batch_size,
-                                                   " is not a multiple of workers ",
-                                                   options.workers));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "batch_size ", options.batch_size, " is not a multiple of workers ", options.workers));
   }
   if (options.workers > 1 && !options.device.is_cpu()) {
     return absl::InvalidArgumentError("workers must be 1 on a GPU");
@@ -112,6 +111,7 @@ absl::StatusOr<double> TakeStep(const TrainingTask& task, const TrainingOptions&
   ClipGradients(parameters.flat_gradients(), options.max_gradient_norm);
   optimizer.Step(LearningRate(options, step));
   parameters.UpdateAverage(std::min(options.ema_decay, (1.0 + step) / (10.0 + step)));
+  if (task.stepped) task.stepped();
   return value;
 }
 
@@ -120,6 +120,7 @@ absl::Status Checkpoint(const TrainingTask& task, const TrainingOptions& options
   at::NoGradGuard no_grad;
   TrainingState state = optimizer.Save(step);
   state.run = task.run;
+  state.buffers = task.buffers;
   ILF_RETURN_IF_ERROR(SaveTrainingState(options.output + "/training_state.safetensors", state));
   return task.write(step, parameters.AveragedWeights());
 }
@@ -151,10 +152,13 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
   int64_t step = 0;
   if (options.resume) {
     absl::StatusOr<TrainingState> state = LoadTrainingState(
-        options.output + "/training_state.safetensors", task.run, parameters.size());
+        options.output + "/training_state.safetensors", task.run, parameters.size(), task.buffers);
     if (state.ok()) {
       at::NoGradGuard no_grad;
       optimizer.Restore(*state);
+      for (const auto& [name, tensor] : task.buffers) {
+        at::Tensor(tensor).copy_(state->buffers.at(name));
+      }
       step = state->step;
     } else if (!absl::IsNotFound(state.status())) {
       return state.status();

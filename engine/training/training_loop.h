@@ -52,6 +52,11 @@ struct TrainingTask {
   // when asked for, with several workers at the same time as other shares; all its random numbers
   // come from `generator`, which is seeded by share.
   std::function<absl::StatusOr<at::Tensor>(int64_t share, at::Generator generator)> loss;
+  // Called after each step, while no share runs. May be left empty.
+  std::function<void()> stepped;
+  // What a checkpoint holds beside the weights, float32 on the CPU: the task changes it in place,
+  // as does a run that goes on.
+  NamedTensors buffers = {};
   // After `step` steps: writes the model and a sample sheet from the averaged weights.
   std::function<absl::Status(int64_t step, const NamedTensors& averaged)> write;
   // Asked after each checkpoint: true ends the run early, as done. May be left empty.

@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kHalf = 1 << 16;
 // The run is in a tensor's name, as these files hold no text.
 constexpr absl::string_view kRun = "run ";
+constexpr absl::string_view kBuffer = "buffer ";
 
 absl::Status CheckRun(const StateDict& tensors, const std::string& run) {
   for (const std::string& name : tensors.Names()) {
@@ -42,12 +43,15 @@ absl::Status SaveTrainingState(const std::string& file, const TrainingState& sta
                                                              {"average", state.average},
                                                              {"exp_avg", state.exp_avg},
                                                              {"exp_avg_sq", state.exp_avg_sq}};
+  for (const auto& [name, tensor] : state.buffers) {
+    tensors.emplace_back(absl::StrCat(kBuffer, name), tensor);
+  }
   if (!state.run.empty()) tensors.emplace_back(absl::StrCat(kRun, state.run), at::zeros({1}));
   return WriteSafetensors(file, tensors, {});
 }
 
 absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, const std::string& run,
-                                                int64_t parameters) {
+                                                int64_t parameters, const NamedTensors& buffers) {
   if (!std::filesystem::exists(file)) {
     return absl::NotFoundError(absl::StrCat(file, ": does not exist"));
   }
@@ -60,6 +64,12 @@ absl::StatusOr<TrainingState> LoadTrainingState(const std::string& file, const s
   ILF_ASSIGN_OR_RETURN(state.average, tensors.Take("average", {parameters}));
   ILF_ASSIGN_OR_RETURN(state.exp_avg, tensors.Take("exp_avg", {parameters}));
   ILF_ASSIGN_OR_RETURN(state.exp_avg_sq, tensors.Take("exp_avg_sq", {parameters}));
+  state.buffers = buffers;
+  for (auto& [name, tensor] : state.buffers) {
+    const std::string stored = absl::StrCat(kBuffer, name);
+    if (!tensors.Has(stored)) continue;
+    ILF_ASSIGN_OR_RETURN(tensor, tensors.Take(stored, tensor.sizes().vec()));
+  }
   return state;
 }
 

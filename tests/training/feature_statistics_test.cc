@@ -67,5 +67,47 @@ TEST(TransportTest, LeavesADirectionAloneInWhichNothingVaries) {
       at::allclose(moved.select(1, 2), others.select(1, 2).mean().expand({60}), 1e-8, 1e-8));
 }
 
+TEST(MovingStatisticsTest, AreTheReferencesUntilPicturesCome) {
+  const FeatureStatistics references = StatisticsOf(Random(60, 4));
+  MovingStatistics moving(references, 10);
+  moving.Add(at::zeros({0, 4}), at::zeros({0, 4}));
+  EXPECT_TRUE(at::equal(moving.Now().mean, references.mean));
+  EXPECT_TRUE(at::equal(moving.Now().covariance, references.covariance));
+}
+
+// Where they all come at once, in place of their references.
+TEST(MovingStatisticsTest, AreThoseOfThePictures) {
+  const at::Tensor references = Random(60, 4);
+  const at::Tensor features = Random(60, 4);
+  MovingStatistics moving(StatisticsOf(references), 60);
+  moving.Add(features, references);
+  const FeatureStatistics now = moving.Now(), own = StatisticsOf(features);
+  EXPECT_TRUE(at::allclose(now.mean, own.mean, 1e-4, 1e-4));
+  // Means over 60 in place of 59.
+  const at::Tensor rest = (own.covariance - StatisticsOf(references).covariance) / 60;
+  EXPECT_TRUE(at::allclose(now.covariance, own.covariance - rest, 1e-4, 1e-4));
+}
+
+// That is what makes few of them enough.
+TEST(MovingStatisticsTest, APictureLikeItsReferenceTellsOfNoShift) {
+  const at::Tensor references = Random(60, 4);
+  const FeatureStatistics statistics = StatisticsOf(references);
+  MovingStatistics moving(statistics, 10);
+  moving.Add(references.slice(0, 0, 5), references.slice(0, 0, 5));
+  EXPECT_TRUE(at::equal(moving.Now().mean, statistics.mean));
+  EXPECT_TRUE(at::equal(moving.Now().covariance, statistics.covariance));
+}
+
+TEST(MovingStatisticsTest, ForgetByTheirWindow) {
+  const at::Tensor references = Random(60, 4);
+  const FeatureStatistics statistics = StatisticsOf(references);
+  MovingStatistics moving(statistics, 10);
+  const at::Tensor five = references.slice(0, 0, 5);
+  moving.Add(five + 1.0, five);
+  EXPECT_TRUE(at::allclose(moving.Now().mean - statistics.mean, at::full({4}, 0.5, at::kDouble)));
+  moving.Add(five, five);
+  EXPECT_TRUE(at::allclose(moving.Now().mean - statistics.mean, at::full({4}, 0.25, at::kDouble)));
+}
+
 }  // namespace
 }  // namespace ilf

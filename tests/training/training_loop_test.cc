@@ -85,6 +85,34 @@ TEST(TrainingLoopTest, ResumedRunEndsAtTheSameBitsAsOneInOneGo) {
   ExpectThatAResumedRunEndsAtTheSameBits(OptimizerKind::kMuon, {16, 20});
 }
 
+// Where a task has something else that its losses depend on.
+TEST(TrainingLoopTest, ResumedRunHasTheTasksBuffers) {
+  const std::atomic<bool> stop{false};
+  const auto run = [&](const TrainingOptions& options, int64_t steps) {
+    ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+    const at::Tensor count = at::zeros({1});
+    TrainingTask task = TaskFor(parameters);
+    task.buffers = {{"count", count}};
+    task.stepped = [&] { count.add_(1.0); };
+    task.loss = [&](int64_t, const at::Generator&) -> absl::StatusOr<at::Tensor> {
+      return (parameters.weights().at("w") - count).square().mean();
+    };
+    TrainingOptions some = options;
+    some.steps = steps;
+    EXPECT_TRUE(RunTraining(task, some, parameters, stop).ok());
+    return count.item<double>();
+  };
+  EXPECT_EQ(run(Options("buffers", 0), 5), 5.0);
+  TrainingOptions options = Options("buffers_parts", 0);
+  EXPECT_EQ(run(options, 2), 2.0);
+  EXPECT_EQ(run(options, 5), 5.0);
+  // A checkpoint without them leaves them as they are.
+  ParameterSet parameters({{"w", at::zeros({4})}}, at::kCPU);
+  options = Options("buffers_none", 2);
+  EXPECT_TRUE(RunTraining(TaskFor(parameters), options, parameters, stop).ok());
+  EXPECT_EQ(run(options, 5), 3.0);
+}
+
 TEST(TrainingLoopTest, GoesOnFromACheckpointOfItsOwnRunAlone) {
   TrainingOptions options = Options("own", 5);
   const std::atomic<bool> stop{false};
@@ -154,8 +182,7 @@ TEST(TrainingLoopTest, ReturnsTheErrorOfOneWorker) {
   TrainingOptions options = Options("worker_error", 5);
   options.workers = 2;
   const std::atomic<bool> stop{false};
-  EXPECT_EQ(RunTraining(task, options, parameters, stop),
-            absl::NotFoundError("a picture is gone"));
+  EXPECT_EQ(RunTraining(task, options, parameters, stop), absl::NotFoundError("a picture is gone"));
 }
 
 TEST(TrainingLoopTest, RefusesSharesThatAreNotEqual) {
