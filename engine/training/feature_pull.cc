@@ -19,7 +19,7 @@ constexpr double kLeastDistance = 1e-12;  // what is divided by, at least
 
 at::Tensor CountsOf(const std::vector<double>& guidance_scales) {
   const double least = *std::min_element(guidance_scales.begin(), guidance_scales.end());
-  return at::tensor(guidance_scales, at::kDouble).eq(least).to(at::kFloat);
+  return at::tensor(guidance_scales, at::kDouble).eq(least);
 }
 
 }  // namespace
@@ -29,10 +29,10 @@ PictureFeatures PictureFeatures::Select(const std::vector<int64_t>& images) cons
   return {values.index_select(0, indices), counts.index_select(0, indices)};
 }
 
-at::Tensor PictureFeatures::Counted() const { return values.index({counts.to(at::kBool)}); }
+at::Tensor PictureFeatures::Counted() const { return values.index({counts}); }
 
 absl::StatusOr<FeatureStatistics> PictureFeatures::Statistics() const {
-  if (counts.sum().item<double>() < 2) {
+  if (counts.sum().item<int64_t>() < 2) {
     return absl::InvalidArgumentError(
         "features need two images of the least guidance scale, or more");
   }
@@ -83,7 +83,7 @@ FeaturePull::FeaturePull(FeatureStatistics real, const FeatureStatistics& refere
 at::Tensor FeaturePull::Error(int64_t turn, const std::vector<int64_t>& images,
                               const at::Tensor& features) {
   const PictureFeatures references = references_.Select(images);
-  const at::Tensor counted = features.index({references.counts.to(features.device(), at::kBool)});
+  const at::Tensor counted = features.index({references.counts.to(features.device())});
   if (counted.size(0) == 0) return features.sum() * 0.0;
   const at::Tensor seen = counted.detach().to(at::kCPU);
   FeatureStatistics sampler;

@@ -20,10 +20,10 @@
 
 namespace ilf {
 
-// Of the images of a Reference. Float32 on the CPU.
+// Of the images of a Reference, on the CPU.
 struct PictureFeatures {
-  at::Tensor values;  // [images, d]
-  // [images], 1 or 0. Guidance leads away from what real pictures are as a whole on purpose, so
+  at::Tensor values;  // [images, d] float32
+  // [images] bool. Guidance leads away from what real pictures are as a whole on purpose, so
   // that the images of the least guidance scale count alone.
   at::Tensor counts;
 
