@@ -9,6 +9,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 #include <ATen/Parallel.h>
 #include <CLI/CLI.hpp>
 
@@ -370,9 +374,20 @@ int Run(int argc, char** argv) {
   return Report(ilf::TrainTextBase(text, stop_requested));
 }
 
+// Every step frees its graph, hundreds of MB: by default glibc gives that back to the kernel, and
+// the next step faults it in again page by page.
+void KeepFreedMemory() {
+#if defined(__GLIBC__)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);  // as high as glibc itself would ever move it
+  mallopt(M_TRIM_THRESHOLD, -1);        // never
+  mallopt(M_TOP_PAD, 64 << 20);         // a whole heap of a worker thread, so that none is unmapped
+#endif
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  KeepFreedMemory();
   try {
     return Run(argc, argv);
   } catch (const std::exception& error) {
