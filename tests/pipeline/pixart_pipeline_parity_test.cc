@@ -27,20 +27,13 @@
 #include "engine/pipeline/resolution_bins.h"
 #include "engine/pipeline/torch_step_runner.h"
 #include "engine/sampling/solver.h"
+#include "tests/pipeline/parity_bounds.h"
 #include "tests/testing/fixture.h"
 
 namespace ilf {
 namespace {
 
-constexpr double kNoiseBound = 1e-6;
 constexpr double kEmbeddingBound = 1e-4;  // for each unit of size
-constexpr double kLatentBound = 1e-4;     // where a run's rounding is below it
-constexpr double kRoundings = 3.0;        // else so many times its rounding; see LatentBound
-// In [-1, 1]; an eighth of a step of 8-bit pixels. It needs no such exception: the decoder's norms
-// divide by the size of the latents, and no run's rounding moves its pictures by more than 4e-4.
-constexpr double kDecodedBound = 1e-3;
-constexpr double kPixelBound = 1.0;  // steps of 8-bit pixels
-constexpr double kBfloat16Factor = 1.2;
 
 // One request of the fixture.
 struct FixtureRun {
@@ -75,14 +68,6 @@ Solver SolverNamed(const std::string& name) {
     if (SolverName(solver) == name) return solver;
   }
   throw std::runtime_error("unknown solver " + name);
-}
-
-// How far latents may be from diffusers'. Steps divide by the little signal that is left in noise,
-// and guidance multiplies: both enlarge the rounding of float32, ours and that in diffusers' own
-// latents. Where a millionth of the noise becomes more than the usual bound, two right answers may
-// differ by a few times as much.
-double LatentBound(const FixtureRun& run) {
-  return run.rounding < kLatentBound ? kLatentBound : kRoundings * run.rounding;
 }
 
 double Size(const at::Tensor& tensor) { return std::max(1.0, tensor.abs().max().item<double>()); }
@@ -227,7 +212,7 @@ TEST_P(PixArtPipelineParityTest, Float32LatentsAndPictures) {
     }
     const at::Tensor latents = Sample(*model, run);
     const double latent_error = MaxError(latents, expected_[absl::StrCat(i, "/latents")]);
-    EXPECT_LE(latent_error, LatentBound(run));
+    EXPECT_LE(latent_error, LatentBound(run.rounding));
     const double picture_error =
         MaxError(ResizeAndCrop(model->autoencoder().DecodeScaled(latents), run.height, run.width),
                  expected_[absl::StrCat(i, "/decoded")]);
