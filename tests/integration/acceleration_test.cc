@@ -93,7 +93,7 @@ TEST_F(AccelerationTest, ListModelsNamesThePlans) {
     EXPECT_EQ(plan.min_guidance_scale(), 1.0);
     EXPECT_EQ(plan.max_guidance_scale(), 2.5);
   }
-  EXPECT_THAT(steps, UnorderedElementsAre(4, 5, 6));
+  EXPECT_THAT(steps, UnorderedElementsAre(4, 5, 6, 7));
 }
 
 struct AutoCase {
@@ -107,7 +107,7 @@ TEST_F(AccelerationTest, AutoTakesThePlanWhereThereIsOneAndElseRunsPlain) {
   Start();
   const AutoCase cases[] = {
       {4, 2.0, v1::SOLVER_UNSPECIFIED, true},      {5, 1.0, v1::SOLVER_UNSPECIFIED, true},
-      {5, 2.5, v1::SOLVER_DPM_SOLVER_PP_2M, true}, {7, 2.0, v1::SOLVER_UNSPECIFIED, false},
+      {5, 2.5, v1::SOLVER_DPM_SOLVER_PP_2M, true}, {8, 2.0, v1::SOLVER_UNSPECIFIED, false},
       {4, 2.75, v1::SOLVER_UNSPECIFIED, false},    {5, 2.0, v1::SOLVER_DDIM, false},
   };
   for (const AutoCase& c : cases) {
@@ -162,11 +162,11 @@ TEST_F(AccelerationTest, FeedbackWithoutStepsTakesTheFirstPlan) {
 
 TEST_F(AccelerationTest, FeedbackWithoutAPlanIsRefusedWithThePlansThatExist) {
   Start();
-  const v1::GenerateRequest other_steps = BagRequest(7, 2.0, v1::ACCELERATION_FEEDBACK);
+  const v1::GenerateRequest other_steps = BagRequest(8, 2.0, v1::ACCELERATION_FEEDBACK);
   v1::GenerateRequest other_solver = BagRequest(5, 2.0, v1::ACCELERATION_FEEDBACK);
   other_solver.set_solver(v1::SOLVER_DDIM);
   const std::vector<std::pair<v1::GenerateRequest, std::string>> refused = {
-      {other_steps, "not for 7 steps with dpmsolver++"},
+      {other_steps, "not for 8 steps with dpmsolver++"},
       {other_solver, "not for 5 steps with ddim"}};
   for (const auto& [request, reason] : refused) {
     const Outcome outcome = Generate(client_, request);
@@ -366,7 +366,7 @@ TEST_F(ClientAccelerationTest, AutoIsTheDefaultAndOffTurnsItOff) {
 
 TEST_F(ClientAccelerationTest, SaysWhichPlansExistWhereThereIsNone) {
   Start();
-  const auto [exit_code, lines] = RunGenerate({"--steps=7", "--acceleration=feedback"});
+  const auto [exit_code, lines] = RunGenerate({"--steps=8", "--acceleration=feedback"});
   EXPECT_EQ(exit_code, 8) << "the exit code for what a model cannot do";
   EXPECT_THAT(lines, Contains(HasSubstr("error: FAILED_PRECONDITION")));
   EXPECT_THAT(lines, Contains(HasSubstr("5 steps with dpmsolver++")));
