@@ -59,22 +59,20 @@ absl::StatusOr<Denoiser> DenoiserOf(const PlanCommand& command, const DiffusionM
   return model.denoiser();
 }
 
-// Each aims at where the next step starts.
-std::vector<FeedbackStep> FeedbackSteps(const PlanCommand& command, const FeedbackPlan& plan) {
+std::vector<FeedbackStep> FeedbackSteps(const PlanCommand& command, int steps) {
   std::vector<FeedbackStep> feedback;
-  const auto add = [&](int step) {
-    const size_t next = static_cast<size_t>(step) + 1;
-    feedback.push_back({step, next < plan.timesteps.size() ? plan.timesteps[next] : 0.0});
-  };
-  for (int step = 0; command.feedback_steps.empty() && step < plan.steps; ++step) add(step);
-  for (const int step : command.feedback_steps) add(step);
+  for (int step = 0; command.feedback_steps.empty() && step < steps; ++step) {
+    feedback.push_back({step});
+  }
+  for (const int step : command.feedback_steps) feedback.push_back({step});
   return feedback;
 }
 
 // The plan that was found, with its feedback steps marked.
 absl::StatusOr<CalibratedPlan> Calibrated(const PlanCommand& command, const NoiseSchedule& schedule,
                                           FeedbackPlan plan) {
-  plan.feedback = FeedbackSteps(command, plan);
+  plan.feedback = FeedbackSteps(command, plan.steps);
+  AimAtNextStep(plan.timesteps, plan);
   CalibratedPlan calibrated;
   ILF_ASSIGN_OR_RETURN(calibrated.steps, MakeFeedbackStepPlan(schedule, plan));
   calibrated.equivalent_steps = plan.steps;
@@ -155,7 +153,7 @@ absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>&
   std::vector<CalibratedPlan> plans;
   for (const int steps : command.steps) {
     FeedbackPlan plan = {.steps = steps};
-    if (command.with_feedback) plan.feedback = FeedbackSteps(command, plan);
+    if (command.with_feedback) plan.feedback = FeedbackSteps(command, plan.steps);
     ILF_ASSIGN_OR_RETURN(FittedPlan fitted, SearchTimesteps(denoiser, schedule, plan, reference,
                                                             {.run = {.device = device}}, stop));
     absl::PrintF("%d steps: RMSE %.5f at timesteps %s\n", steps, fitted.rmse,

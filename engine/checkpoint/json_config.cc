@@ -1,5 +1,6 @@
 #include "engine/checkpoint/json_config.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fstream>
 #include <iterator>
@@ -8,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -138,6 +140,15 @@ absl::StatusOr<JsonConfig> JsonConfig::FromText(absl::string_view text, std::str
 bool JsonConfig::Has(absl::string_view key) const {
   const auto found = document_->root.find(std::string(key));
   return found != document_->root.end() && !found->is_null();
+}
+
+absl::Status JsonConfig::CheckKeys(absl::Span<const absl::string_view> known) const {
+  for (const auto& [key, value] : document_->root.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    return absl::InvalidArgumentError(absl::StrCat(origin_, ": '", key, "' is not known; ",
+                                                   "the keys are ", absl::StrJoin(known, ", ")));
+  }
+  return absl::OkStatus();
 }
 
 template <typename T, typename Convert>

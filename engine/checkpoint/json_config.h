@@ -9,8 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace ilf {
 
@@ -30,6 +32,8 @@ class JsonConfig {
 
   const std::string& origin() const { return origin_; }
   bool Has(absl::string_view key) const;
+  // INVALID_ARGUMENT names a key that is none of `known`: for formats that are the project's own.
+  absl::Status CheckKeys(absl::Span<const absl::string_view> known) const;
 
   absl::StatusOr<int64_t> GetInt(absl::string_view key, std::optional<int64_t> fallback = {}) const;
   absl::StatusOr<double> GetDouble(absl::string_view key,

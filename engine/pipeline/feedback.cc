@@ -10,12 +10,27 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/sampling/level_spacing.h"
 
 namespace ilf {
 namespace {
+
+constexpr absl::string_view kKeys[] = {
+    "first_inner_block", "inner_blocks",  "extra_loops", "feedback_timestep",
+    "inner_timestep",    "deep_timestep", "plans",       "backbone_sha256"};
+constexpr absl::string_view kPlanKeys[] = {"steps",
+                                           "solver",
+                                           "timesteps",
+                                           "spacing",
+                                           "coefficients",
+                                           "feedback_steps",
+                                           "target_timesteps",
+                                           "feedback_in_history",
+                                           "equivalent_steps",
+                                           "guidance_scales"};
 
 absl::Status Wrong(const JsonConfig& json, absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(json.origin(), ": ", what));
@@ -32,6 +47,9 @@ absl::StatusOr<SolverKind> ReadSolver(const JsonConfig& json) {
 absl::StatusOr<std::optional<Spacing>> ReadSpacing(const JsonConfig& json, SolverKind solver) {
   ILF_ASSIGN_OR_RETURN(const std::string name, json.GetString("spacing", ""));
   if (name.empty()) return std::nullopt;
+  if (json.Has("timesteps")) {
+    return Wrong(json, "timesteps and spacing both say where the steps start: leave one out");
+  }
   const std::optional<Spacing> spacing = SpacingNamed(name);
   if (!spacing) return Wrong(json, absl::StrCat("spacing '", name, "' is not known"));
   const bool by_level = *spacing == Spacing::kKarras || *spacing == Spacing::kLogSnr;
@@ -41,12 +59,15 @@ absl::StatusOr<std::optional<Spacing>> ReadSpacing(const JsonConfig& json, Solve
   return spacing;
 }
 
-absl::Status ReadFeedbackSteps(const JsonConfig& json, FeedbackPlan& plan) {
+// Whether the file says what they aim at.
+absl::StatusOr<bool> ReadFeedbackSteps(const JsonConfig& json, FeedbackPlan& plan) {
   ILF_ASSIGN_OR_RETURN(const std::vector<int64_t> steps, json.GetIntList("feedback_steps"));
   ILF_ASSIGN_OR_RETURN(const std::vector<double> targets,
                        json.GetDoubleList("target_timesteps", std::vector<double>()));
   if (!targets.empty() && targets.size() != steps.size()) {
-    return Wrong(json, "target_timesteps must be as many as feedback_steps");
+    return Wrong(json, absl::StrCat("target_timesteps must be as many as feedback_steps, ",
+                                    steps.size(), ", are ", targets.size(),
+                                    "; without them each aims at where the next step starts"));
   }
   for (size_t i = 0; i < steps.size(); ++i) {
     if (steps[i] < 0 || steps[i] >= plan.steps) {
@@ -55,15 +76,7 @@ absl::Status ReadFeedbackSteps(const JsonConfig& json, FeedbackPlan& plan) {
     }
     plan.feedback.push_back({static_cast<int>(steps[i]), targets.empty() ? 0.0 : targets[i]});
   }
-  return absl::OkStatus();
-}
-
-// Feedback passes aim at where the next step starts unless the file says otherwise.
-void AimAtNextStep(const StepPlan& steps, FeedbackPlan& plan) {
-  for (FeedbackStep& feedback : plan.feedback) {
-    const size_t next = feedback.step + 1;
-    feedback.target_timestep = next < steps.steps.size() ? steps.steps[next].timestep : 0.0;
-  }
+  return !targets.empty();
 }
 
 absl::Status ReadCoefficients(const JsonConfig& json, FeedbackPlan& plan) {
@@ -80,7 +93,10 @@ absl::Status ReadGuidanceScales(const JsonConfig& json, CalibratedPlan& plan) {
   ILF_ASSIGN_OR_RETURN(const std::vector<double> scales,
                        json.GetDoubleList("guidance_scales", std::vector<double>{1.0, 1.0}));
   if (scales.size() != 2 || !(scales[0] >= 1.0) || !(scales[1] >= scales[0])) {
-    return Wrong(json, "guidance_scales must be [least, most] with 1 <= least <= most");
+    return Wrong(json,
+                 absl::StrCat("guidance_scales must be [least, most] with 1 <= least <= most, "
+                              "is [",
+                              absl::StrJoin(scales, ", "), "]"));
   }
   plan.min_guidance_scale = scales[0];
   plan.max_guidance_scale = scales[1];
@@ -88,31 +104,33 @@ absl::Status ReadGuidanceScales(const JsonConfig& json, CalibratedPlan& plan) {
 }
 
 absl::StatusOr<CalibratedPlan> ReadPlan(const JsonConfig& json, const NoiseSchedule& schedule) {
+  ILF_RETURN_IF_ERROR(json.CheckKeys(kPlanKeys));
   CalibratedPlan result;
   FeedbackPlan& plan = result.plan;
   ILF_ASSIGN_OR_RETURN(const int64_t steps, json.GetInt("steps"));
   if (steps < 1 || steps > schedule.num_train_timesteps()) {
-    return Wrong(json, absl::StrCat("steps must be 1 to ", schedule.num_train_timesteps()));
+    return Wrong(
+        json, absl::StrCat("steps must be 1 to ", schedule.num_train_timesteps(), ", is ", steps));
   }
   plan.steps = static_cast<int>(steps);
   ILF_ASSIGN_OR_RETURN(plan.solver, ReadSolver(json));
   ILF_ASSIGN_OR_RETURN(plan.timesteps, json.GetDoubleList("timesteps", std::vector<double>()));
   ILF_ASSIGN_OR_RETURN(plan.feedback_in_history, json.GetBool("feedback_in_history", true));
   ILF_RETURN_IF_ERROR(ReadCoefficients(json, plan));
-  ILF_RETURN_IF_ERROR(ReadFeedbackSteps(json, plan));
+  ILF_ASSIGN_OR_RETURN(const bool aimed, ReadFeedbackSteps(json, plan));
   ILF_RETURN_IF_ERROR(ReadGuidanceScales(json, result));
   ILF_ASSIGN_OR_RETURN(const int64_t equivalent, json.GetInt("equivalent_steps"));
   if (equivalent < 1 || equivalent > schedule.num_train_timesteps()) {
-    return Wrong(json,
-                 absl::StrCat("equivalent_steps must be 1 to ", schedule.num_train_timesteps()));
+    return Wrong(json, absl::StrCat("equivalent_steps must be 1 to ",
+                                    schedule.num_train_timesteps(), ", is ", equivalent));
   }
   result.equivalent_steps = static_cast<int>(equivalent);
 
   ILF_ASSIGN_OR_RETURN(result.spacing, ReadSpacing(json, plan.solver));
   const NoiseSchedule spaced = result.spacing ? schedule.With(*result.spacing) : schedule;
   absl::StatusOr<StepPlan> made = MakeFeedbackStepPlan(spaced, plan);
-  if (made.ok() && !json.Has("target_timesteps")) {
-    AimAtNextStep(*made, plan);
+  if (made.ok() && !aimed) {
+    AimAtNextStep(made->Timesteps(), plan);
     made = MakeFeedbackStepPlan(spaced, plan);
   }
   if (!made.ok()) return Wrong(json, made.status().message());
@@ -148,11 +166,12 @@ const CalibratedPlan* FindPlan(const std::vector<CalibratedPlan>& plans, int ste
 
 bool HasFeedback(const ModelDirectory& directory) {
   std::error_code error;
-  return std::filesystem::exists(directory.FeedbackConfigFile(), error);
+  return std::filesystem::exists(directory.path + "/feedback", error) || error;
 }
 
 absl::StatusOr<std::vector<CalibratedPlan>> ReadFeedbackPlans(const JsonConfig& json,
                                                               const NoiseSchedule& schedule) {
+  ILF_RETURN_IF_ERROR(json.CheckKeys(kKeys));
   ILF_ASSIGN_OR_RETURN(const std::vector<JsonConfig> entries, json.GetObjectList("plans"));
   if (entries.empty()) return Wrong(json, "plans must not be empty");
   std::vector<CalibratedPlan> plans;

@@ -33,10 +33,11 @@ struct CalibratedPlan {
 // and optionally
 //   timesteps (where the steps start), coefficients (a list of [a, b, c] by step), spacing (where
 //   `timesteps` is absent: "leading", "trailing", "linspace", and with dpmsolver++ "karras",
-//   "log_snr"; default: the scheduler's), target_timesteps (one a feedback step; default: the start
-//   of the step after, 0 after the last), feedback_in_history (true), guidance_scales ([least,
-//   most]; default [1, 1]).
-// Plans of the same steps and solver may differ by guidance_scales, which must not overlap then.
+//   "log_snr"; default: the scheduler's), target_timesteps (one a feedback step; default, or where
+//   the list is empty: the start of the step after, 0 after the last), feedback_in_history (true),
+//   guidance_scales ([least, most]; default [1, 1]).
+// Any other key is refused. Plans of the same steps and solver may differ by guidance_scales, which
+// must not overlap then.
 struct Feedback {
   FeedbackModule module;
   std::vector<CalibratedPlan> plans;  // not empty
@@ -47,6 +48,7 @@ struct Feedback {
 const CalibratedPlan* FindPlan(const std::vector<CalibratedPlan>& plans, int steps,
                                SolverKind solver, double guidance_scale);
 
+// Whether the model has a folder feedback/, or what stands there cannot be told.
 bool HasFeedback(const ModelDirectory& directory);
 
 // INVALID_ARGUMENT names file, key and reason; also where the module was trained for another

@@ -45,7 +45,9 @@ absl::Status CheckCoefficients(const FeedbackPlan& plan) {
     }
   }
   if (plan.coefficients.front().c != 0.0) {
-    return absl::InvalidArgumentError("the first step has no x0 before it: its c must be 0");
+    return absl::InvalidArgumentError(
+        absl::StrCat("coefficients: the first step has no x0 before it, so its c must be 0, is ",
+                     plan.coefficients.front().c));
   }
   return absl::OkStatus();
 }
@@ -55,11 +57,12 @@ absl::Status CheckFeedback(const FeedbackPlan& plan, int last) {
   for (const FeedbackStep& feedback : plan.feedback) {
     if (feedback.step <= before || feedback.step >= plan.steps) {
       return absl::InvalidArgumentError(
-          absl::StrCat("feedback steps must rise from at least 0 to at most ", plan.steps - 1));
+          absl::StrCat("feedback_steps must rise from at least 0 to at most ", plan.steps - 1,
+                       ", one is ", feedback.step));
     }
     if (!(feedback.target_timestep >= 0 && feedback.target_timestep <= last)) {
-      return absl::InvalidArgumentError(absl::StrCat("the target of a feedback step must be 0 to ",
-                                                     last, ", is ", feedback.target_timestep));
+      return absl::InvalidArgumentError(absl::StrCat("target_timesteps must be 0 to ", last,
+                                                     ", one is ", feedback.target_timestep));
     }
     before = feedback.step;
   }
@@ -128,6 +131,13 @@ absl::StatusOr<StepPlan> MakeFeedbackStepPlan(const NoiseSchedule& schedule,
     steps.steps[feedback.step].target_timestep = feedback.target_timestep;
   }
   return steps;
+}
+
+void AimAtNextStep(const std::vector<double>& starts, FeedbackPlan& plan) {
+  for (FeedbackStep& feedback : plan.feedback) {
+    const size_t next = static_cast<size_t>(feedback.step) + 1;
+    feedback.target_timestep = next < starts.size() ? starts[next] : 0.0;
+  }
 }
 
 }  // namespace ilf

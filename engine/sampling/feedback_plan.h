@@ -43,4 +43,8 @@ struct FeedbackPlan {
 absl::StatusOr<StepPlan> MakeFeedbackStepPlan(const NoiseSchedule& schedule,
                                               const FeedbackPlan& plan);
 
+// Lets each feedback step of `plan` aim at where the next step of `starts`, the timesteps of all
+// steps, begins, the last one at 0.
+void AimAtNextStep(const std::vector<double>& starts, FeedbackPlan& plan);
+
 }  // namespace ilf

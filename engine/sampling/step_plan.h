@@ -32,6 +32,13 @@ struct PlannedStep {
 struct StepPlan {
   std::vector<PlannedStep> steps;    // in the order in which they are taken
   double initial_noise_scale = 1.0;  // x starts as this times unit normal noise
+
+  // Where each of them starts.
+  std::vector<double> Timesteps() const {
+    std::vector<double> timesteps;
+    for (const PlannedStep& step : steps) timesteps.push_back(step.timestep);
+    return timesteps;
+  }
 };
 
 }  // namespace ilf

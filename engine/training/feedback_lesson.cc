@@ -9,6 +9,7 @@
 #include <torch/types.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/pipeline/scheduler_config.h"
@@ -36,6 +37,23 @@ absl::Status CheckPlan(const FeedbackTrainingOptions& options, const FeedbackPla
   if (images && plan.feedback_in_history) {
     return wrong("states of images have no step before them: feedback_in_history must be false");
   }
+  return absl::OkStatus();
+}
+
+// References are solved by timestep, so the plan learns where its spacing's timesteps lie (whole
+// ones with Karras and log-SNR spacing, as diffusers has them) and says so from then on.
+absl::Status StateTimesteps(const FeedbackTrainingOptions& options, const NoiseSchedule& schedule,
+                            CalibratedPlan& plan) {
+  if (!plan.plan.timesteps.empty()) return absl::OkStatus();
+  plan.plan.timesteps = plan.steps.Timesteps();
+  absl::StatusOr<StepPlan> steps = MakeFeedbackStepPlan(schedule, plan.plan);
+  if (!steps.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.plans, ": the steps of its spacing start at the timesteps ",
+                     absl::StrJoin(plan.plan.timesteps, ", "), ": ", steps.status().message()));
+  }
+  plan.steps = *std::move(steps);
+  plan.spacing.reset();
   return absl::OkStatus();
 }
 
@@ -112,10 +130,8 @@ absl::StatusOr<Lesson> PrepareLesson(const FeedbackTrainingOptions& options, at:
                        FeedbackConfig::FromJson(json, backbone.transformer.config()));
   ILF_ASSIGN_OR_RETURN(lesson.plans, ReadFeedbackPlans(json, backbone.schedule));
   for (CalibratedPlan& plan : lesson.plans) {
-    plan.plan.timesteps.clear();
-    for (const PlannedStep& step : plan.steps.steps) plan.plan.timesteps.push_back(step.timestep);
-    ILF_ASSIGN_OR_RETURN(plan.steps, MakeFeedbackStepPlan(backbone.schedule, plan.plan));
     ILF_RETURN_IF_ERROR(CheckPlan(options, plan.plan));
+    ILF_RETURN_IF_ERROR(StateTimesteps(options, backbone.schedule, plan));
   }
   ILF_RETURN_IF_ERROR(SolveReferences(options, backbone, stop, lesson));
   return lesson;

@@ -21,9 +21,8 @@ std::string NameOf(FeedbackTimestep timestep) {
 Json ToJson(const CalibratedPlan& calibrated) {
   const FeedbackPlan& plan = calibrated.plan;
   Json json = {{"steps", plan.steps}, {"solver", std::string(SolverKindName(plan.solver))}};
-  std::vector<double> timesteps;
-  for (const PlannedStep& step : calibrated.steps.steps) timesteps.push_back(step.timestep);
-  json["timesteps"] = timesteps;
+  if (!plan.timesteps.empty()) json["timesteps"] = plan.timesteps;
+  if (calibrated.spacing) json["spacing"] = std::string(SpacingName(*calibrated.spacing));
   if (!plan.coefficients.empty()) {
     for (const UpdateCoefficients& c : plan.coefficients) {
       json["coefficients"].push_back({c.a, c.b, c.c});

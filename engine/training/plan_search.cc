@@ -85,10 +85,7 @@ class Search {
     const Reference reference = reference_.At(positions);
     FeedbackPlan plan = plan_;
     plan.timesteps = reference.timesteps;
-    for (FeedbackStep& feedback : plan.feedback) {
-      const size_t next = feedback.step + 1;
-      feedback.target_timestep = next < plan.timesteps.size() ? plan.timesteps[next] : 0.0;
-    }
+    AimAtNextStep(plan.timesteps, plan);
     return FitCoefficients(denoiser_, schedule_, std::move(plan), reference, options_.run);
   }
 

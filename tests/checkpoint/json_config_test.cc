@@ -44,6 +44,13 @@ TEST(JsonConfigTest, UsesTheFallbackForAbsentAndNullKeys) {
   EXPECT_EQ(*config.GetString("x", "y"), "y");
 }
 
+TEST(JsonConfigTest, NamesAKeyThatIsNotKnown) {
+  const JsonConfig config = Parse(R"({"steps": 3, "stepps": 4})");
+  EXPECT_TRUE(config.CheckKeys({"steps", "stepps", "solver"}).ok());
+  EXPECT_EQ(config.CheckKeys({"steps", "solver"}).message(),
+            "config.json: 'stepps' is not known; the keys are steps, solver");
+}
+
 TEST(JsonConfigTest, NamesFileKeyAndTypeOfAMissingKey) {
   const absl::Status status = Parse("{}").GetInt("num_layers").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

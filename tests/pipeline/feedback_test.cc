@@ -61,6 +61,15 @@ TEST_F(FeedbackPlansTest, AimsAtTheNextStepWhereNoTargetIsGiven) {
   EXPECT_EQ(plans->front().steps.steps[1].target_timestep, 0.0);
 }
 
+// A plain plan that `ilf-train plan` wrote has such a list, and is given feedback by hand.
+TEST_F(FeedbackPlansTest, AnEmptyListOfTargetsIsNone) {
+  const auto plans = Read(
+      R"({"steps": 2, "solver": "dpmsolver++", "feedback_steps": [0, 1], "equivalent_steps": 3,
+          "timesteps": [999, 400], "target_timesteps": []})");
+  ASSERT_TRUE(plans.ok()) << plans.status();
+  EXPECT_EQ(plans->front().steps.steps[0].target_timestep, 400.0);
+}
+
 TEST_F(FeedbackPlansTest, SpacingTakesThePlaceOfTheSchedulers) {
   const auto plans = Read(std::string(kPlan) + R"(, "spacing": "karras"})");
   ASSERT_TRUE(plans.ok()) << plans.status();
@@ -107,11 +116,16 @@ TEST_F(FeedbackPlansTest, NamesThePlanTheKeyAndTheReason) {
   EXPECT_THAT(ErrorOf(std::string(kPlan) + "}, " + kPlan + "}"),
               AllOf(HasSubstr("plans[1]"), HasSubstr("the same steps, solver")));
   EXPECT_THAT(ErrorOf(std::string(kPlan) + R"(, "target_timesteps": [3]})"),
-              HasSubstr("target_timesteps must be as many as feedback_steps"));
+              HasSubstr("target_timesteps must be as many as feedback_steps, 2, are 1"));
+  EXPECT_THAT(
+      ErrorOf(std::string(kPlan) + R"(, "guidance_scale": [1, 4]})"),
+      AllOf(HasSubstr("plans[0]: 'guidance_scale' is not known"), HasSubstr("guidance_scales")));
+  EXPECT_THAT(ErrorOf(std::string(kPlan) + R"(, "timesteps": [9, 7, 4, 1], "spacing": "karras"})"),
+              HasSubstr("timesteps and spacing both say where the steps start"));
   EXPECT_THAT(ErrorOf(std::string(kPlan) + R"(, "coefficients": [[1, 2]]})"),
               HasSubstr("coefficients must be a list of [a, b, c]"));
   EXPECT_THAT(ErrorOf(std::string(kPlan) + R"(, "guidance_scales": [3, 2]})"),
-              HasSubstr("guidance_scales"));
+              HasSubstr("1 <= least <= most, is [3, 2]"));
   EXPECT_THAT(ErrorOf(R"({"steps": 4, "solver": "euler", "feedback_steps": [0]})"),
               HasSubstr("solver must be ddim or dpmsolver++, is 'euler'"));
   EXPECT_THAT(ErrorOf(R"({"steps": 4, "solver": "ddim", "feedback_steps": [4]})"),
@@ -119,7 +133,14 @@ TEST_F(FeedbackPlansTest, NamesThePlanTheKeyAndTheReason) {
   EXPECT_THAT(ErrorOf(R"({"steps": 4, "solver": "ddim", "feedback_steps": [1]})"),
               HasSubstr("equivalent_steps"));
   EXPECT_THAT(ErrorOf(R"({"steps": 0, "solver": "ddim", "feedback_steps": [1]})"),
-              HasSubstr("steps must be 1 to 1000"));
+              HasSubstr("steps must be 1 to 1000, is 0"));
+}
+
+TEST_F(FeedbackPlansTest, RefusesAKeyOfTheModuleThatItDoesNotKnow) {
+  const auto json =
+      JsonConfig::FromText(R"({"inner_timesteps": "target", "plans": []})", "feedback/config.json");
+  EXPECT_THAT(std::string(ReadFeedbackPlans(*json, schedule_).status().message()),
+              HasSubstr("'inner_timesteps' is not known"));
 }
 
 // A model directory whose backbone and module are those of a fixture.
@@ -152,14 +173,21 @@ class LoadFeedbackTest : public ::testing::Test {
 };
 
 TEST_F(LoadFeedbackTest, LoadsTheModuleOfItsBackbone) {
-  EXPECT_FALSE(HasFeedback(directory_));
   const auto feedback = LoadWith(FileSha256(directory_.TransformerWeights()).value());
   ASSERT_TRUE(feedback.ok()) << feedback.status();
-  EXPECT_TRUE(HasFeedback(directory_));
   EXPECT_EQ(feedback->module.config().inner.end, 3);
   EXPECT_NE(FindPlan(feedback->plans, 4, SolverKind::kDpmSolverPp2m, 1.0), nullptr);
   EXPECT_EQ(FindPlan(feedback->plans, 4, SolverKind::kDdim, 1.0), nullptr);
   EXPECT_EQ(FindPlan(feedback->plans, 5, SolverKind::kDpmSolverPp2m, 1.0), nullptr);
+}
+
+// Weights without a config.json are no model without a module.
+TEST_F(LoadFeedbackTest, AFolderIsEnoughToHaveAModule) {
+  EXPECT_TRUE(HasFeedback(directory_));
+  const auto feedback = LoadFeedback(directory_, {}, NoiseSchedule::Create({}).value(), {});
+  EXPECT_THAT(std::string(feedback.status().message()), HasSubstr("feedback/config.json"));
+  std::filesystem::remove_all(root_ + "/feedback");
+  EXPECT_FALSE(HasFeedback(directory_));
 }
 
 TEST(FindPlanTest, TakesTheGuidanceRangeThatIsNearest) {

@@ -118,10 +118,11 @@ TEST_F(FeedbackPlanTest, SaysWhatIsOutOfRange) {
   EXPECT_THAT(ErrorOf({.steps = 2, .timesteps = {999}}), HasSubstr("as many as steps, 2, are 1"));
   EXPECT_THAT(ErrorOf({.steps = 2, .timesteps = {500, 500}}), HasSubstr("timesteps must fall"));
   EXPECT_THAT(ErrorOf({.steps = 2, .timesteps = {1000, 500}}), HasSubstr("at most 999"));
-  EXPECT_THAT(ErrorOf({.steps = 2, .feedback = {{2, 0}}}), HasSubstr("feedback steps must rise"));
+  EXPECT_THAT(ErrorOf({.steps = 2, .feedback = {{2, 0}}}), HasSubstr("feedback_steps must rise"));
   EXPECT_THAT(ErrorOf({.steps = 3, .feedback = {{1, 0}, {1, 0}}}),
-              HasSubstr("feedback steps must rise"));
-  EXPECT_THAT(ErrorOf({.steps = 3, .feedback = {{1, 1000}}}), HasSubstr("0 to 999, is 1000"));
+              HasSubstr("feedback_steps must rise from at least 0 to at most 2, one is 1"));
+  EXPECT_THAT(ErrorOf({.steps = 3, .feedback = {{1, 1000}}}),
+              HasSubstr("target_timesteps must be 0 to 999, one is 1000"));
 }
 
 }  // namespace

@@ -92,6 +92,25 @@ TEST_F(FeedbackAverageTest, OneThatIsNamedTwiceCountsTwice) {
   EXPECT_TRUE(at::allclose(mean.at("scales"), at::full({2}, 2.0)));
 }
 
+// Their steps start between whole timesteps, which the spacing alone says.
+TEST_F(FeedbackAverageTest, APlanKeepsItsSpacing) {
+  CalibratedPlan plan = Plan(600, 1.0);
+  plan.plan.timesteps.clear();
+  plan.spacing = Spacing::kKarras;
+  plan.steps = MakeFeedbackStepPlan(schedule_.With(Spacing::kKarras), plan.plan).value();
+  Write(first_, 1, {plan}, Sha256());
+  Write(second_, 2, {plan}, Sha256());
+  ASSERT_TRUE(AverageFeedback({first_, second_}, model_, at::kFloat).ok());
+  const auto json = JsonConfig::Load(model_ + "/feedback/config.json");
+  const std::vector<CalibratedPlan> plans = ReadFeedbackPlans(*json, schedule_).value();
+  ASSERT_EQ(plans.size(), 1u);
+  EXPECT_EQ(plans[0].spacing, Spacing::kKarras);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(plans[0].steps.steps[i].timestep, plan.steps.steps[i].timestep);
+    EXPECT_EQ(plans[0].steps.steps[i].p, plan.steps.steps[i].p);
+  }
+}
+
 TEST_F(FeedbackAverageTest, RefusesModulesOfAnotherBackboneOrOtherSettings) {
   Write(first_, 1, {Plan(600, 1.0)}, Sha256());
   Write(second_, 2, {Plan(600, 1.0)}, "another");
