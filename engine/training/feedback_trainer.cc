@@ -123,7 +123,8 @@ absl::Status FeedbackTraining::Prepare() {
                               .device = options_.loop.device},
                       backbone_.schedule, folder_ + "/validation.jsonl");
   ILF_ASSIGN_OR_RETURN(const FeedbackModule module, MakeModule(parameters_.weights()));
-  return validation_->Start({&backbone_.transformer, &module}, plans_, options_.loop.resume);
+  return validation_->Start({&backbone_.transformer, &module}, plans_, options_.loop.resume,
+                            /*learned=*/!options_.initial_model.empty());
 }
 
 // The pictures' side, pixels.
@@ -227,8 +228,12 @@ absl::Status FeedbackTraining::Validate(int64_t step, const NamedTensors& averag
 // Of what its checkpoint stands on: weights that learned something else, or that mean something
 // else, cannot be gone on from.
 absl::StatusOr<std::string> FeedbackTraining::Identity() const {
-  return Sha256(absl::StrCat(backbone_.sha256, FeedbackConfigText(config_, plans_),
-                             options_.scale_gain, " ", options_.coefficient_gain));
+  std::string text = absl::StrCat(backbone_.sha256, FeedbackConfigText(config_, plans_),
+                                  options_.scale_gain, " ", options_.coefficient_gain);
+  if (options_.states == FeedbackStates::kImages) {
+    absl::StrAppend(&text, " images ", static_cast<int>(options_.teacher.target));
+  }
+  return Sha256(text);
 }
 
 absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {

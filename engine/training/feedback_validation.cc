@@ -22,7 +22,7 @@ namespace {
 
 constexpr double kLeast = 1e-24;  // of squares
 
-std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErrors::*of) {
+std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErrors::* of) {
   std::vector<double> column;
   for (const PlanErrors& plan : errors) column.push_back(plan.*of);
   return column;
@@ -31,14 +31,16 @@ std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErr
 }  // namespace
 
 absl::Status FeedbackValidation::Start(const Denoiser& denoiser,
-                                       const std::vector<CalibratedPlan>& plans, bool resume) {
+                                       const std::vector<CalibratedPlan>& plans, bool resume,
+                                       bool learned) {
+  ILF_ASSIGN_OR_RETURN(start_, Measure(denoiser, plans));
+  if (learned) best_ = MeasureOf(start_);
   if (resume) {
-    best_ = BestBefore();
+    ReadLog();
   } else {
     std::error_code error;
     std::filesystem::remove(log_, error);
   }
-  ILF_ASSIGN_OR_RETURN(start_, Measure(denoiser, plans));
   absl::FPrintF(stderr, "before training: %s\n", Told(start_));
   return absl::OkStatus();
 }
@@ -47,7 +49,7 @@ absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& den
                                                const std::vector<CalibratedPlan>& plans) {
   ILF_ASSIGN_OR_RETURN(const std::vector<PlanErrors> errors, Measure(denoiser, plans));
   const double measure = MeasureOf(errors);
-  const bool is_best = measure < best_;
+  const bool is_best = measure <= best_;
   nlohmann::ordered_json line = {
       {"step", step}, {"of", What()}, {"rmse", Column(errors, &PlanErrors::rmse)}};
   if (held_out_.features != nullptr) {
@@ -124,15 +126,15 @@ std::string FeedbackValidation::What() const {
   return held_out_.autoencoder != nullptr ? "pictures" : "latents";
 }
 
-double FeedbackValidation::BestBefore() const {
-  double best = std::numeric_limits<double>::infinity();
+void FeedbackValidation::ReadLog() {
   std::ifstream lines(log_);
   for (std::string line; std::getline(lines, line);) {
     const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log_);
     if (!json.ok() || json->GetString("of", "").value_or("") != What()) continue;
-    best = std::min(best, json->GetDouble("measure").value_or(best));
+    const double measure = json->GetDouble("measure").value_or(best_);
+    since_best_ = measure <= best_ ? 0 : since_best_ + 1;
+    best_ = std::min(best_, measure);
   }
-  return best;
 }
 
 }  // namespace ilf

@@ -39,17 +39,18 @@ class FeedbackValidation {
   FeedbackValidation(HeldOut held_out, const NoiseSchedule& schedule, std::string log)
       : held_out_(std::move(held_out)), schedule_(schedule), log_(std::move(log)) {}
 
-  // Before training; `resume`: the log is gone on with, else it begins anew.
+  // Before training; `resume`: the log is gone on with, else it begins anew. `learned`: the start
+  // is a module that has learned, which only a check that is no worse may replace.
   absl::Status Start(const Denoiser& denoiser, const std::vector<CalibratedPlan>& plans,
-                     bool resume);
+                     bool resume, bool learned);
   const std::vector<PlanErrors>& start() const { return start_; }  // by plan
 
-  // Whether this is the best check so far, by the geometric mean over the plans: of the RMSE, or
+  // Whether no check so far was better, by the geometric mean over the plans: of the RMSE, or
   // with features of the root of the loss, its square error and Frechet distance relative to what
   // they were before training. Checks of another loss do not count.
   absl::StatusOr<bool> Check(int64_t step, const Denoiser& denoiser,
                              const std::vector<CalibratedPlan>& plans);
-  int checks_since_best() const { return since_best_; }
+  int checks_since_best() const { return since_best_; }  // those of the log too
 
  private:
   absl::StatusOr<std::vector<PlanErrors>> Measure(const Denoiser& denoiser,
@@ -58,7 +59,7 @@ class FeedbackValidation {
   double MeasureOf(const std::vector<PlanErrors>& errors) const;
   std::string Told(const std::vector<PlanErrors>& errors) const;
   std::string What() const;
-  double BestBefore() const;
+  void ReadLog();
 
   const HeldOut held_out_;
   const NoiseSchedule& schedule_;

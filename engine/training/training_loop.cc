@@ -164,6 +164,12 @@ absl::Status RunTraining(const TrainingTask& task, const TrainingOptions& option
       return state.status();
     }
   }
+  if (step >= options.steps) {
+    absl::FPrintF(stderr,
+                  "%s: the run in %s has taken %d steps already: more of them with --steps, or "
+                  "--no_resume to begin anew\n",
+                  task.name, options.output, step);
+  }
   Progress progress(task.name, options, step);
   while (step < options.steps && !stop) {
     ILF_ASSIGN_OR_RETURN(const double loss, TakeStep(task, options, step, parameters, optimizer));

@@ -26,6 +26,7 @@
 namespace ilf {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class FeedbackTrainerTest : public ::testing::Test {
@@ -257,6 +258,51 @@ TEST_F(FeedbackTrainerTest, CanStartFromAModuleThatHasLearned) {
   std::filesystem::remove_all(first);
 }
 
+TEST_F(FeedbackTrainerTest, AModuleThatHasLearnedIsNotReplacedByAWorseOne) {
+  WritePlans("");
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  const std::string learned = ModuleBytes();
+  const std::string first = model_ + "_first";
+  std::filesystem::remove_all(first);
+  std::filesystem::copy(model_, first, std::filesystem::copy_options::recursive);
+  options_.initial_model = first;
+  options_.loop.resume = false;
+  options_.loop.learning_rate = 0.5;  // ruins what was learned
+  options_.loop.checkpoint_every = 1;
+  options_.loop.steps = 10;
+  options_.patience = 3;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  EXPECT_TRUE(ModuleBytes() == learned);
+  EXPECT_EQ(Measures().size(), 3u) << "checks until patience was out";
+  options_.loop.resume = true;
+  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
+  EXPECT_EQ(Measures().size(), 4u) << "checks before the run was resumed count";
+  std::filesystem::remove_all(first);
+}
+
+TEST_F(FeedbackTrainerTest, APlanStatesTheTimestepsOfItsSpacing) {
+  std::ofstream(options_.plans)
+      << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 2, "solver": "dpmsolver++",
+             "spacing": "trailing", "feedback_steps": [1], "equivalent_steps": 3}]})";
+  options_.loop.steps = 2;
+  const absl::Status status = TrainFeedback(options_, stop_);
+  ASSERT_TRUE(status.ok()) << status;
+  const auto model = Load();
+  ASSERT_NE(model, nullptr);
+  const CalibratedPlan plan = model->feedback_plans()[0];
+  EXPECT_EQ(plan.plan.timesteps, (std::vector<double>{999, 499}));
+  EXPECT_FALSE(plan.spacing.has_value());
+}
+
+TEST_F(FeedbackTrainerTest, RefusesASpacingWhoseTimestepsCoincide) {
+  std::ofstream(options_.plans)
+      << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 200, "solver": "dpmsolver++",
+             "spacing": "karras", "feedback_steps": [1], "equivalent_steps": 300}]})";
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              AllOf(HasSubstr("plans.json: the steps of its spacing start at the timesteps 999, "),
+                    HasSubstr("timesteps must fall")));
+}
+
 TEST_F(FeedbackTrainerTest, PlansOfEqualGuidanceShareTheirReferences) {
   WritePlans(R"(}, {"steps": 1, "solver": "dpmsolver++", "timesteps": [999], "feedback_steps": [0],
                     "equivalent_steps": 2)");
@@ -299,15 +345,20 @@ TEST_F(FeedbackTrainerTest, LearnsOnPicturesTowardsEveryTarget) {
   options_.states = FeedbackStates::kImages;
   options_.data = SmallDataset("feedback_trainer", 12, 8);
   options_.loop.steps = 2;
-  options_.loop.resume = false;
   for (const LandingTarget target :
        {LandingTarget::kRenoised, LandingTarget::kTrajectory, LandingTarget::kEffective}) {
     std::filesystem::remove_all(model_ + "/feedback");
     options_.teacher.target = target;
+    options_.loop.resume = false;
     const absl::Status status = TrainFeedback(options_, stop_);
     ASSERT_TRUE(status.ok()) << status;
     EXPECT_TRUE(std::filesystem::exists(model_ + "/feedback/config.json"));
+    options_.loop.resume = true;
+    EXPECT_TRUE(TrainFeedback(options_, stop_).ok());
   }
+  options_.teacher.target = LandingTarget::kRenoised;
+  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
+              HasSubstr("other plans or settings; --no_resume begins anew"));
 }
 
 TEST_F(FeedbackTrainerTest, PicturesHaveNoHistory) {
