@@ -150,7 +150,7 @@ def text(cell, key, form):
 
 def table(cells):
     columns = [("block evaluations", "block_evaluations", "%.0f"), ("seconds", "seconds", "%.4f"),
-               ("RMSE", "rmse", "%.4f"), ("latent RMSE", "latent_rmse", "%.4f"), ("FID", "fid", "%.2f"),
+               ("RMSE", "rmse", "%.4f"), ("latent RMSE", "latent_rmse", "%.4f"), ("FID", "fid", "%.3f"),
                ("accuracy", "accuracy", "%.3f")]
     columns = [column for column in columns if any(column[1] in cell.numbers for cell in cells)]
     lines = ["| cell | " + " | ".join(column[0] for column in columns) + " |",

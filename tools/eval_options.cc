@@ -43,9 +43,15 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
   app.add_option("--real", options.real,
                  "Image folder of real pictures that were not trained on: what the Frechet "
                  "distance is measured to, and the yardstick of --neighbours");
-  app.add_option("--fid_images", options.fid_images, "Pictures for the distance")
+  app.add_option("--fid_images", options.fid_images, "Pictures for the distance, and of --pictures")
       ->check(CLI::Range(2, 1000000))
       ->capture_default_str();
+}
+
+void AddPicturesFlag(CLI::App& app, EvalOptions& options) {
+  app.add_option("--pictures", options.pictures,
+                 "Folder to write the first --fid_images pictures of each cell to, a PNG each in a "
+                 "folder of the cell's name: for scripts/quality.py, and other metrics");
 }
 
 void AddSheetFlags(CLI::App& app, EvalOptions& options) {
@@ -66,12 +72,10 @@ void AddNeighbourFlags(CLI::App& app, EvalOptions& options) {
       "PNG to write: pictures of 50 plain steps under the first guidance scale, and below them "
       "their nearest training pictures by pixels and, with --classifier, by features. Distances "
       "go to stdout, beside those of up to 200 pictures of --real");
-  CLI::Option* training =
-      app.add_option(
-             "--training", options.training,
-             "Image folder that the model was trained on, for --neighbours; with --classifier "
-             "the Frechet distance of its own first --fid_images pictures goes to stdout")
-          ->needs(neighbours);
+  CLI::Option* training = app.add_option(
+      "--training", options.training,
+      "Image folder that the model was trained on, for --neighbours; with --classifier "
+      "the Frechet distance of its own first --fid_images pictures goes to stdout");
   neighbours->needs(training);
   app.add_option("--neighbours_of", options.neighbours_of, "Pictures that neighbours are found of")
       ->check(CLI::Range(1, 200))
@@ -89,6 +93,7 @@ absl::Status CheckPng(absl::string_view flag, const std::string& file) {
 
 void AddEvalFlags(CLI::App& app, EvalOptions& options) {
   AddMeasuringFlags(app, options);
+  AddPicturesFlag(app, options);
   AddSheetFlags(app, options);
   AddNeighbourFlags(app, options);
   app.add_option("--batch", options.batch, "Images a forward")
@@ -104,6 +109,9 @@ void AddEvalFlags(CLI::App& app, EvalOptions& options) {
 absl::Status CheckEvalOptions(const EvalOptions& options) {
   if (!options.classifier.empty() && options.real.empty()) {
     return absl::InvalidArgumentError("--classifier needs --real");
+  }
+  if (!options.training.empty() && options.classifier.empty() && options.neighbours.empty()) {
+    return absl::InvalidArgumentError("--training needs --classifier or --neighbours");
   }
   for (const auto& [flag, file] :
        {std::pair{"--sheet", &options.sheet}, {"--neighbours", &options.neighbours}}) {

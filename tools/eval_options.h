@@ -27,7 +27,8 @@ struct EvalOptions {
   std::string classifier;
   std::string real;
   int fid_images = 10000;
-  std::string sheet;  // empty: none
+  std::string pictures;  // folder; empty: none
+  std::string sheet;     // empty: none
   int sheet_images = 10;
   std::string neighbours;  // a sheet too; empty: none
   std::string training;

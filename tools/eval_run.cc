@@ -16,6 +16,7 @@
 #include "engine/training/image_folder.h"
 #include "tools/eval_cells.h"
 #include "tools/eval_neighbours.h"
+#include "tools/eval_pictures.h"
 
 namespace ilf {
 namespace {
@@ -83,7 +84,8 @@ absl::Status EvalRun::Run(const std::vector<Cell>& cells, const EvalWeights& wei
 }
 
 absl::Status EvalRun::LoadJudge() {
-  ILF_ASSIGN_OR_RETURN(classifier_, ImageClassifier::LoadDirectory(options_.classifier));
+  ILF_ASSIGN_OR_RETURN(
+      classifier_, ImageClassifier::LoadDirectory(options_.classifier, model_.execution().device));
   if (classifier_->config().image_size != side_) {
     return absl::InvalidArgumentError(absl::StrCat("--classifier knows pictures of side ",
                                                    classifier_->config().image_size,
@@ -127,10 +129,10 @@ absl::StatusOr<Reference> EvalRun::Solve(double guidance, const std::string& key
 absl::StatusOr<std::string> EvalRun::IdentityOf(const Cell& cell, double guidance,
                                                 const EvalWeights& weights) const {
   ILF_ASSIGN_OR_RETURN(const StepPlan plan, MakeFeedbackStepPlan(cell.schedule, cell.plan));
-  std::string text =
-      absl::StrCat(cell.name, " ", guidance, " ", options_.seed, " ", options_.images, " ",
-                   options_.reference_steps, " ", c10::toString(model_.execution().dtype), " ",
-                   weights.backbone, " ", subjects_.key);
+  std::string text = absl::StrCat(
+      cell.name, " ", guidance, " ", options_.seed, " ", options_.images, " ",
+      options_.reference_steps, " ", c10::toString(model_.execution().dtype), " ", weights.backbone,
+      " ", weights.autoencoder, " ", subjects_.key, " ", model_.execution().device.str());
   if (!cell.plan.feedback.empty()) absl::StrAppend(&text, " ", weights.feedback);
   for (const PlannedStep& step : plan.steps) {
     const double target = step.pass == PassKind::kFeedback ? step.target_timestep : -1.0;
@@ -149,21 +151,39 @@ absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cell
     ILF_ASSIGN_OR_RETURN(std::string identity, IdentityOf(cell, guidance, weights));
     if (!measured.contains(identity)) missing.push_back({&cell, std::move(identity)});
   }
+  Reference judged;
+  if (classifier_ || !options_.pictures.empty()) {
+    judged =
+        UnsolvedReference(model_.transformer().config(), {.images = options_.fid_images,
+                                                          .first_seed = options_.FirstJudgedSeed(),
+                                                          .guidance_scales = {guidance}});
+  }
+  if (!options_.pictures.empty()) {
+    ILF_RETURN_IF_ERROR(WritePictures(guidance, cells, weights, judged));
+  }
   if (missing.empty() && options_.sheet.empty()) return absl::OkStatus();
   ILF_ASSIGN_OR_RETURN(const Reference reference, Solve(guidance, weights.backbone));
   const at::Tensor pictures = evaluator_.Decode(reference.final_latents());
-  const Reference judged = classifier_
-                               ? UnsolvedReference(model_.transformer().config(),
-                                                   {.images = options_.fid_images,
-                                                    .first_seed = options_.FirstJudgedSeed(),
-                                                    .guidance_scales = {guidance}})
-                               : Reference();
   for (const Pending& pending : missing) {
     if (stop_) return Stopped();
     ILF_RETURN_IF_ERROR(Measure(pending, guidance, reference, pictures, judged));
   }
   if (stop_) return Stopped();
   return options_.sheet.empty() ? absl::OkStatus() : sheet_.Add(guidance, cells, reference);
+}
+
+absl::Status EvalRun::WritePictures(double guidance, const std::vector<Cell>& cells,
+                                    const EvalWeights& weights, const Reference& judged) const {
+  for (const Cell& cell : cells) {
+    if (!Covers(cell, guidance)) continue;
+    ILF_ASSIGN_OR_RETURN(const std::string identity, IdentityOf(cell, guidance, weights));
+    std::string folder = absl::StrCat(options_.pictures, "/", cell.name);
+    if (options_.guidance_scales.size() > 1) {
+      absl::StrAppendFormat(&folder, ", guidance %g", guidance);
+    }
+    ILF_RETURN_IF_ERROR(WriteCellPictures(evaluator_, cell, judged, folder, identity, stop_));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EvalRun::Measure(const Pending& pending, double guidance, const Reference& reference,

@@ -21,8 +21,9 @@ namespace ilf {
 
 // Which weights are measured.
 struct EvalWeights {
-  std::string backbone;  // BackboneSha256
-  std::string feedback;  // tells the module and its settings from others; empty: none
+  std::string backbone;          // BackboneSha256
+  std::string feedback;          // tells the module and its settings from others; empty: none
+  std::string autoencoder = {};  // WeightsSha256
 };
 
 // Measures cells, then writes the sheets that the options ask for. Not thread-safe.
@@ -51,6 +52,9 @@ class EvalRun {
   // `measured`: cells of an earlier run, by identity.
   absl::Status RunGuidance(double guidance, const std::vector<Cell>& cells,
                            const EvalWeights& weights, const std::set<std::string>& measured);
+  // --pictures of the cells.
+  absl::Status WritePictures(double guidance, const std::vector<Cell>& cells,
+                             const EvalWeights& weights, const Reference& judged) const;
   absl::StatusOr<Reference> Solve(double guidance, const std::string& key) const;
   // `pictures`: of the reference; `judged`: noises for the judge.
   absl::Status Measure(const Pending& pending, double guidance, const Reference& reference,

@@ -39,6 +39,7 @@ absl::StatusOr<EvalWeights> WeightsOf(const std::string& model, const FeedbackMo
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(model));
   EvalWeights weights;
   ILF_ASSIGN_OR_RETURN(weights.backbone, BackboneSha256(directory));
+  ILF_ASSIGN_OR_RETURN(weights.autoencoder, WeightsSha256(directory.VaeWeights()));
   if (module == nullptr) return weights;
   ILF_ASSIGN_OR_RETURN(weights.feedback, FileSha256(directory.FeedbackWeights()));
   weights.feedback += FeedbackConfigText(module->config(), {});
@@ -52,9 +53,12 @@ absl::Status Evaluate(const EvalOptions& options) {
   ILF_ASSIGN_OR_RETURN(const Execution execution, ChooseExecution(device, options.dtype, true));
   ILF_ASSIGN_OR_RETURN(const std::shared_ptr<const DiffusionModel> model,
                        DiffusionModel::Load(options.model, "model", {execution}));
-  if (model->info().accepts_prompt && !(options.classifier.empty() && options.neighbours.empty())) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.model, ": reads text: --classifier and --neighbours are for models of classes"));
+  if (model->info().accepts_prompt &&
+      !(options.classifier.empty() && options.neighbours.empty() && options.pictures.empty())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(options.model,
+                     ": reads text: --classifier, --neighbours and --pictures are for models of "
+                     "classes"));
   }
   ILF_ASSIGN_OR_RETURN(Subjects subjects, ReadSubjects(options.model, options.prompts, execution));
   ILF_ASSIGN_OR_RETURN(const std::optional<FeedbackModule> silent,

@@ -112,15 +112,19 @@ absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path) {
   return model;
 }
 
-absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory) {
-  ILF_ASSIGN_OR_RETURN(const WeightFiles found, FindWeightFiles(directory.TransformerWeights()));
+absl::StatusOr<std::string> WeightsSha256(const std::string& file) {
+  ILF_ASSIGN_OR_RETURN(const WeightFiles found, FindWeightFiles(file));
   if (found.index.empty()) return FileSha256(found.files.front());
   std::string hashes;
-  for (const std::string& file : found.files) {
-    ILF_ASSIGN_OR_RETURN(const std::string hash, FileSha256(file));
+  for (const std::string& shard : found.files) {
+    ILF_ASSIGN_OR_RETURN(const std::string hash, FileSha256(shard));
     hashes += hash;
   }
   return Sha256(hashes);
+}
+
+absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory) {
+  return WeightsSha256(directory.TransformerWeights());
 }
 
 }  // namespace ilf

@@ -37,10 +37,13 @@ struct ModelDirectory {
 // wrong is one line that names the file and the reason.
 absl::StatusOr<ModelDirectory> ReadModelDirectory(const std::string& path);
 
-// The identity of the transformer's weights, which feedback/config.json calls backbone_sha256:
-// FileSha256 of their file, or where they are in shards, Sha256 of the FileSha256 of each, one
-// after the other in the order of the shards' names. Only directory.path is looked at. The errors
-// of reading the files.
+// The identity of weights, of TransformerWeights() or VaeWeights(): FileSha256 of their file, or
+// where they are in shards, Sha256 of the FileSha256 of each, one after the other in the order of
+// the shards' names. The errors of reading the files.
+absl::StatusOr<std::string> WeightsSha256(const std::string& file);
+
+// That of the transformer, which feedback/config.json calls backbone_sha256. Only directory.path is
+// looked at.
 absl::StatusOr<std::string> BackboneSha256(const ModelDirectory& directory);
 
 }  // namespace ilf

@@ -43,8 +43,7 @@ at::Tensor Augment(const at::Tensor& pictures, int64_t largest, const at::Genera
   return at::stack(moved);
 }
 
-absl::StatusOr<double> Accuracy(const ImageClassifier& classifier, const ImageFolder& folder,
-                                c10::Device device) {
+absl::StatusOr<double> Accuracy(const ImageClassifier& classifier, const ImageFolder& folder) {
   at::NoGradGuard no_grad;
   const at::Tensor labels = folder.Labels();
   int64_t right = 0;
@@ -53,7 +52,7 @@ absl::StatusOr<double> Accuracy(const ImageClassifier& classifier, const ImageFo
     for (int64_t i = begin; i < std::min(begin + kTestBatch, folder.size()); ++i)
       indices.push_back(i);
     ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, folder.Images(indices));
-    const at::Tensor named = classifier.Logits(classifier.Features(pictures.to(device))).argmax(1);
+    const at::Tensor named = classifier.Logits(classifier.Features(pictures)).argmax(1);
     right += named.to(at::kCPU).eq(labels.narrow(0, begin, named.size(0))).sum().item<int64_t>();
   }
   return static_cast<double>(right) / static_cast<double>(folder.size());
@@ -93,7 +92,7 @@ absl::Status TrainClassifier(const ClassifierTrainingOptions& options,
   };
   task.write = [&](int64_t step, const NamedTensors& averaged) -> absl::Status {
     ILF_ASSIGN_OR_RETURN(const ImageClassifier average, MakeClassifier(config, averaged));
-    ILF_ASSIGN_OR_RETURN(const double accuracy, Accuracy(average, test, loop.device));
+    ILF_ASSIGN_OR_RETURN(const double accuracy, Accuracy(average, test));
     absl::FPrintF(stderr, "classifier: %.2f %% of the test pictures named after step %d\n",
                   100 * accuracy, step);
     const nlohmann::ordered_json json = {

@@ -55,8 +55,13 @@ absl::StatusOr<PictureQuality> Evaluator::Judge(const Cell& cell, const Referenc
                                                 const FeatureStatistics& real) const {
   Measurement cost;
   ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, images, cost));
-  const at::Tensor features = classifier.Features(Decode(latents));
-  const at::Tensor named = classifier.Logits(features).argmax(1);
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& part : latents.split(batch_)) {
+    parts.push_back(classifier.Features(DecodeBatch(part)));
+  }
+  const at::Tensor features = at::cat(parts);
+  const at::Tensor named = classifier.Logits(features).argmax(1).to(at::kCPU);
   std::vector<int64_t> classes;
   for (const Subject& subject : images.subjects) classes.push_back(subject.class_index);
   const double right = named.eq(at::tensor(classes)).to(at::kDouble).mean().item<double>();
@@ -65,14 +70,18 @@ absl::StatusOr<PictureQuality> Evaluator::Judge(const Cell& cell, const Referenc
 
 at::Tensor Evaluator::Decode(const at::Tensor& latents) const {
   at::NoGradGuard no_grad;
-  const AutoencoderKl& autoencoder = model_.autoencoder();
   std::vector<at::Tensor> pictures;
   for (const at::Tensor& part : latents.split(batch_)) {
-    pictures.push_back(autoencoder.DecodeScaled(part.to(model_.execution().device))
-                           .clamp(-1, 1)
-                           .to(at::kCPU, at::kFloat));
+    pictures.push_back(DecodeBatch(part).to(at::kCPU));
   }
   return at::cat(pictures);
+}
+
+at::Tensor Evaluator::DecodeBatch(const at::Tensor& latents) const {
+  return model_.autoencoder()
+      .DecodeScaled(latents.to(model_.execution().device))
+      .clamp(-1, 1)
+      .to(at::kFloat);
 }
 
 }  // namespace ilf

@@ -48,14 +48,18 @@ class Evaluator {
   absl::StatusOr<Measurement> Compare(const Cell& cell, const Reference& reference,
                                       const at::Tensor& pictures) const;
 
+  // The classifier is on the model's device. No more pictures than a batch are kept.
   absl::StatusOr<PictureQuality> Judge(const Cell& cell, const Reference& images,
                                        const ImageClassifier& classifier,
                                        const FeatureStatistics& real) const;
 
-  // Latents [n, channels, h, w] -> pictures [n, 3, H, W] in [-1, 1].
+  // Latents [n, channels, h, w] -> pictures [n, 3, H, W] in [-1, 1], on the CPU.
   at::Tensor Decode(const at::Tensor& latents) const;
 
  private:
+  // The same of one batch, on the model's device.
+  at::Tensor DecodeBatch(const at::Tensor& latents) const;
+
   const DiffusionModel& model_;
   const FeedbackModule* const silent_;
   const int64_t batch_;

@@ -49,14 +49,17 @@ absl::StatusOr<PictureNeighbours> NearestInFolder(const at::Tensor& pictures,
   at::NoGradGuard no_grad;
   NeighbourSearch by_pixels(pictures);
   std::optional<NeighbourSearch> by_features;
-  if (options.classifier != nullptr) by_features.emplace(options.classifier->Features(pictures));
+  const auto features = [&](const at::Tensor& of) {
+    return options.classifier->Features(of).to(at::kCPU);
+  };
+  if (options.classifier != nullptr) by_features.emplace(features(pictures));
   for (int64_t begin = 0; begin < folder.size(); begin += options.batch) {
     if (stop) return absl::CancelledError("stopped; the same command begins anew");
     std::vector<int64_t> indices(std::min(options.batch, folder.size() - begin));
     std::iota(indices.begin(), indices.end(), begin);
     ILF_ASSIGN_OR_RETURN(const at::Tensor chunk, folder.Images(indices));
     by_pixels.Add(chunk);
-    if (by_features) by_features->Add(options.classifier->Features(chunk));
+    if (by_features) by_features->Add(features(chunk));
     const int64_t done = begin + chunk.size(0);
     if (done == folder.size() || done / kPicturesBetweenReports > begin / kPicturesBetweenReports) {
       absl::FPrintF(stderr, "neighbours: %d of %d pictures\n", done, folder.size());

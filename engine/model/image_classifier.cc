@@ -77,7 +77,7 @@ absl::StatusOr<std::string> ImageClassifier::DirectorySha256(const std::string& 
 }
 
 at::Tensor ImageClassifier::Features(const at::Tensor& pictures) const {
-  at::Tensor x = pictures;
+  at::Tensor x = pictures.to(head_weight_.device());
   for (size_t i = 0; i < layers_.size(); ++i) {
     const Layer& layer = layers_[i];
     x = at::conv2d(x, layer.conv_weight, layer.conv_bias, config_.strides[i], /*padding=*/1);

@@ -41,8 +41,8 @@ class ImageClassifier {
 
   const ClassifierConfig& config() const { return config_; }
 
-  // pictures [n, 3, side, side] in [-1, 1] -> [n, features]: what the Frechet distance is measured
-  // on.
+  // pictures [n, 3, side, side] in [-1, 1], on any device -> [n, features] on the classifier's:
+  // what the Frechet distance is measured on.
   at::Tensor Features(const at::Tensor& pictures) const;
   // -> [n, classes]
   at::Tensor Logits(const at::Tensor& features) const;

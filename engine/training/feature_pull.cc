@@ -51,7 +51,7 @@ absl::StatusOr<RealFeatures> RealFeatures::Load(const std::string& classifier,
   ILF_ASSIGN_OR_RETURN(const ImageFolder folder, ImageFolder::Open(data, static_cast<int>(side)));
   ILF_ASSIGN_OR_RETURN(
       FeatureStatistics real,
-      FolderStatistics(loaded, folder, std::numeric_limits<int64_t>::max(), kBatch, device));
+      FolderStatistics(loaded, folder, std::numeric_limits<int64_t>::max(), kBatch));
   return RealFeatures(std::move(loaded), std::move(real), device);
 }
 

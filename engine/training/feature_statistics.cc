@@ -40,7 +40,7 @@ FeatureStatistics StatisticsOf(const at::Tensor& features) {
 
 absl::StatusOr<FeatureStatistics> FolderStatistics(const ImageClassifier& classifier,
                                                    const ImageFolder& folder, int64_t most,
-                                                   int64_t batch, c10::Device device) {
+                                                   int64_t batch) {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> features;
   const int64_t count = std::min(most, folder.size());
@@ -48,7 +48,7 @@ absl::StatusOr<FeatureStatistics> FolderStatistics(const ImageClassifier& classi
     std::vector<int64_t> indices;
     for (int64_t i = begin; i < std::min(begin + batch, count); ++i) indices.push_back(i);
     ILF_ASSIGN_OR_RETURN(const at::Tensor pictures, folder.Images(indices));
-    features.push_back(classifier.Features(pictures.to(device)).to(at::kCPU));
+    features.push_back(classifier.Features(pictures).to(at::kCPU));
   }
   return StatisticsOf(at::cat(features));
 }

@@ -22,10 +22,10 @@ struct FeatureStatistics {
 FeatureStatistics StatisticsOf(const at::Tensor& features);
 
 // Of the first `most` pictures of the folder, `batch` at a time; the folder's side is the
-// classifier's. `device`: the classifier's.
+// classifier's.
 absl::StatusOr<FeatureStatistics> FolderStatistics(const ImageClassifier& classifier,
                                                    const ImageFolder& folder, int64_t most,
-                                                   int64_t batch, c10::Device device = at::kCPU);
+                                                   int64_t batch);
 
 // |m1 - m2|^2 + trace(C1 + C2 - 2 sqrt(C1 C2)), never below 0.
 double FrechetDistance(const FeatureStatistics& a, const FeatureStatistics& b);

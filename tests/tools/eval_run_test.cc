@@ -3,10 +3,13 @@
 #include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "engine/checkpoint/json_config.h"
@@ -16,6 +19,8 @@
 
 namespace ilf {
 namespace {
+
+using ::testing::HasSubstr;
 
 class EvalRunTest : public ::testing::Test {
  protected:
@@ -78,9 +83,11 @@ TEST_F(EvalRunTest, MeasuresOtherWeightsAndMoreImagesAnew) {
   Measure({2});
   Measure({2}, {"another backbone", ""});
   EXPECT_EQ(Lines().size(), 2u);
+  Measure({2}, {"backbone", "", "another autoencoder"});
+  EXPECT_EQ(Lines().size(), 3u);
   options_.images = 3;
   Measure({2});
-  EXPECT_EQ(Lines().size(), 3u);
+  EXPECT_EQ(Lines().size(), 4u);
 }
 
 TEST_F(EvalRunTest, JudgesAnewWithAnotherClassifierOrMorePictures) {
@@ -99,6 +106,44 @@ TEST_F(EvalRunTest, JudgesAnewWithAnotherClassifierOrMorePictures) {
   options_.classifier.clear();
   Measure({2});
   EXPECT_EQ(Lines().size(), 3u);
+}
+
+TEST_F(EvalRunTest, WritesThePicturesOfEachCellOnce) {
+  options_.pictures = root_ + "/pictures";
+  options_.fid_images = 3;
+  Measure({2, 3});
+  const auto pictures = [&](const std::string& cell) {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(options_.pictures + "/" + cell)) {
+      if (entry.path().extension() != ".png") continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      files[entry.path().filename()] = std::string(std::istreambuf_iterator<char>(file), {});
+    }
+    return files;
+  };
+  const auto two = pictures("ddim linspace 2"), three = pictures("ddim linspace 3");
+  ASSERT_EQ(two.size(), 3u);
+  EXPECT_TRUE(two.contains("000002.png"));
+  EXPECT_NE(two.at("000000.png"), two.at("000001.png"));
+  EXPECT_NE(two, three);
+  const auto written =
+      std::filesystem::last_write_time(options_.pictures + "/ddim linspace 2/000000.png");
+  Measure({2, 3});
+  EXPECT_EQ(std::filesystem::last_write_time(options_.pictures + "/ddim linspace 2/000000.png"),
+            written);
+  EXPECT_EQ(pictures("ddim linspace 2"), two);
+}
+
+TEST_F(EvalRunTest, PicturesOfOtherWeightsAreLeftAlone) {
+  options_.pictures = root_ + "/pictures";
+  options_.fid_images = 2;
+  Measure({2});
+  const std::vector<Cell> cells = {
+      PlainCell(model_->schedule(), SolverKind::kDdim, Spacing::kLinspace, 2)};
+  const absl::Status status = EvalRun(options_, *model_, ClassesOf(model_->transformer().config()),
+                                      /*silent=*/nullptr, stop_)
+                                  .Run(cells, {"another backbone", ""});
+  EXPECT_THAT(std::string(status.message()), HasSubstr("name another folder"));
 }
 
 TEST_F(EvalRunTest, TheModuleCountsWhereItRuns) {
