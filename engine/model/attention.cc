@@ -65,7 +65,10 @@ std::vector<at::Tensor> Outputs(const std::vector<Linear>& layers, const at::Ten
   return outputs;
 }
 
-bool InParts(const Execution& execution) { return execution.trainable || execution.differentiable; }
+// See Execution::differentiable.
+bool InParts(const Execution& execution) {
+  return (execution.trainable || execution.differentiable) && execution.device.is_cpu();
+}
 
 }  // namespace
 

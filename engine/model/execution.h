@@ -23,8 +23,9 @@ struct Execution {
     return float32;
   }
 
-  // Autograd will differentiate by the activations: attention runs in parts, whose backward pass is
-  // twice as fast on the CPU as that of the fused kernel. Goes with batch_invariant off.
+  // Autograd will differentiate by the activations. On a CPU attention runs in parts then, whose
+  // backward pass is twice as fast as that of the fused kernel; on a GPU the fused kernels do
+  // without the scores of every block and step in memory. Goes with batch_invariant off.
   bool differentiable = false;
 
   // Weights stay the tensors of the state dict (leaves of autograd); nothing is packed, merged or

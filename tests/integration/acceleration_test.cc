@@ -1,5 +1,5 @@
-// Inner Loop Feedback on the shipped model, as clients see it. Its plans are of 4, 5 and 6 steps,
-// all but the first with feedback; what they look like is measured elsewhere.
+// Inner Loop Feedback on the shipped model, as clients see it. Its plans are of 4 to 7 steps, all
+// but the first with feedback; what they look like is measured elsewhere.
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>

@@ -57,8 +57,8 @@ void ExpectCompany(const std::string& metrics, const std::string& model, int req
 }
 
 // Both models at once: prompts of different length, with and without guidance and negative prompt,
-// one of them twice; classes with feedback and without. Alone they are painted by a server of their
-// own, which keeps no prompt that was read in company.
+// one of them twice; prompts and classes with feedback and without. Alone they are painted by a
+// server of their own, which keeps no prompt that was read in company.
 TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
   std::vector<v1::GenerateRequest> requests = {
       Prompt("red heart", 4, 3.0, 1),
@@ -76,6 +76,14 @@ TEST_F(TextTest, EveryClientGetsThePicturesThatItWouldGetAlone) {
   Start({"--max_active_images=16", "--max_batch_rows=12"});
   const std::vector<Outcome> together = GenerateTogether(*server_, requests);
   ExpectCompany(server_->Metrics(), "emoji-pixart", /*requests=*/5, /*rows=*/4);
+  const std::vector<int> feedback_steps = {3, 5, 4, 0, 0, 4, 0};  // guidance 4.5 and 7 steps: none
+  for (size_t i = 0; i < requests.size(); ++i) {
+    for (const v1::GenerateResponse& event : together[i].events) {
+      if (!event.has_image()) continue;
+      EXPECT_EQ(event.image().feedback_steps(), feedback_steps[i])
+          << requests[i].ShortDebugString();
+    }
+  }
   Start();
   ExpectTheSameAlone(requests, together);
 }

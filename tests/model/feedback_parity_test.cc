@@ -149,7 +149,7 @@ TEST_P(FeedbackParityTest, EveryRowCanRunFeedback) {
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, FeedbackParityTest,
                          testing::Values("source", "target", "two_loops", "to_the_end",
-                                         "pixart_source", "pixart_target"),
+                                         "later_parts_at_target", "pixart_source", "pixart_target"),
                          [](const auto& info) { return info.param; });
 
 TransformerConfig FiveBlocks() {

@@ -10,11 +10,13 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "engine/checkpoint/state_dict.h"
 #include "engine/model/transformer.h"
 #include "engine/pipeline/denoiser.h"
@@ -181,12 +183,24 @@ TEST_P(BatchInvarianceTest, ShippedModelPaintsTheSameBitsAloneAndInAnyMixture) {
   EXPECT_EQ(CountChanged({accelerated.denoiser(), &model->schedule()}, 40, 1), 0);
 }
 
+// What reads the sizes of pictures, which no model is trained with here.
+void AddMicroConditions(const TransformerConfig& config, NamedTensors& weights) {
+  const int64_t dim = config.dim() / 3;
+  for (const char* name : {"resolution", "aspect_ratio"}) {
+    const std::string prefix = absl::StrCat("adaln_single.emb.", name, "_embedder.linear_");
+    weights[prefix + "1.weight"] = at::empty({dim, 256});
+    weights[prefix + "2.weight"] = at::empty({dim, dim});
+    for (const char* layer : {"1", "2"}) weights[prefix + layer + ".bias"] = at::empty({dim});
+  }
+}
+
 // With weights that are all random (a fresh model's are zero in places, which would hide
 // differences).
 Transformer RandomTransformer(const TransformerConfig& config, const Execution& execution) {
   at::set_num_threads(2);
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/3);
   NamedTensors weights = InitialTransformer(config, generator);
+  if (config.micro_conditions.value_or(false)) AddMicroConditions(config, weights);
   for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.05;
   StateDict tensors(weights, "random weights");
   absl::StatusOr<Transformer> model = Transformer::Load(config, tensors, execution);
@@ -229,7 +243,7 @@ TransformerConfig TextConfig(at::ScalarType dtype) {
   config.norm_eps = 1e-6;
   config.caption_channels = 64;
   config.cross_attention_dim = config.dim();
-  config.micro_conditions = false;
+  config.micro_conditions = true;
   return config;
 }
 

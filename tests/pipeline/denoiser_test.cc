@@ -35,6 +35,17 @@ Transformer SmallModel(bool learned_sigma = false) {
   return Transformer::Load(config, tensors, {}).value();
 }
 
+// A module that changes much.
+FeedbackModule LoudModule(const TransformerConfig& backbone) {
+  const FeedbackConfig config = {.inner = {0, 2}};
+  const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/6);
+  NamedTensors weights = InitialFeedback(config, backbone, generator);
+  for (auto& [name, tensor] : weights) tensor = at::randn(tensor.sizes(), generator) * 0.2;
+  weights["scales"].fill_(1.0);
+  StateDict tensors(weights, "random weights");
+  return FeedbackModule::Load(config, backbone, tensors, {}).value();
+}
+
 class DenoiserTest : public ::testing::Test {
  protected:
   Trajectory Start(int64_t class_index, double guidance_scale, int steps = 4) {
@@ -57,6 +68,23 @@ class DenoiserTest : public ::testing::Test {
 TEST_F(DenoiserTest, GuidanceTowardsTheNullClassItselfChangesNothing) {
   const at::Tensor plain = Step(model_, Start(kClasses, 1.0));
   const at::Tensor guided = Step(model_, Start(kClasses, 5.0));
+  EXPECT_TRUE(at::allclose(plain, guided, /*rtol=*/0, /*atol=*/1e-5));
+}
+
+// If one of an image's rows ran plain, they would differ, and so would what guidance makes of them.
+TEST_F(DenoiserTest, BothRowsOfAGuidedImageRunFeedback) {
+  const FeedbackModule module = LoudModule(model_.config());
+  const Denoiser accelerated = {&model_, &module};
+  const auto step = [&](double guidance_scale, PassKind pass) {
+    Trajectory image = Start(kClasses, guidance_scale);
+    image.plan.steps[0].pass = pass;
+    Trajectory* const only = &image;
+    StepTogether(accelerated, {&only, 1});
+    return image.x;
+  };
+  const at::Tensor plain = step(1.0, PassKind::kFeedback);
+  EXPECT_FALSE(at::allclose(plain, step(1.0, PassKind::kPlain), /*rtol=*/0, /*atol=*/1e-2));
+  const at::Tensor guided = step(5.0, PassKind::kFeedback);
   EXPECT_TRUE(at::allclose(plain, guided, /*rtol=*/0, /*atol=*/1e-5));
 }
 

@@ -109,6 +109,11 @@ TEST_F(FeedbackServingTest, ListsThePlanAndCountsWhatItRuns) {
   EXPECT_EQ(image->PlainBlockEvaluations(), 2 * 6 * 28);
 }
 
+TEST_F(FeedbackServingTest, PlainAndFeedbackImagesShareSteps) {
+  Prepare(/*scale=*/0.1);
+  EXPECT_EQ(Begin(Acceleration::kOff)->BatchKey(), Begin(Acceleration::kFeedback)->BatchKey());
+}
+
 TEST_F(FeedbackServingTest, ChangesThePictureOfThoseWhoAskForItOnly) {
   Prepare(/*scale=*/0.1);
   const std::string plain = Png(Acceleration::kOff);

@@ -173,13 +173,17 @@ TEST_F(ReferenceTest, PlansThatStartElsewhereHaveReferencesOfTheirOwn) {
 
 class LandingTest : public ReferenceTest {
  protected:
-  // Three images at the second of four steps, which is to run feedback, aiming at `target`.
-  std::vector<Trajectory> AtSecondStep(double target) {
+  // Three images of each guidance scale at the second of four steps, which is to run feedback,
+  // aiming at `target`.
+  std::vector<Trajectory> AtSecondStep(double target,
+                                       const std::vector<double>& guidance_scales = {1.0}) {
     const FeedbackPlan plan = {.steps = 4,
                                .timesteps = {999, 700, 400, 100},
                                .feedback = {{1, target}},
                                .feedback_in_history = false};
-    const Reference noise = UnsolvedReference(model_.config(), {.images = 3});
+    const Reference noise = UnsolvedReference(
+        model_.config(), {.images = 3 * static_cast<int64_t>(guidance_scales.size()),
+                          .guidance_scales = guidance_scales});
     std::vector<Trajectory> images =
         StartImages(denoiser_, MakeFeedbackStepPlan(schedule_, plan).value(), noise, at::kCPU);
     for (Trajectory& image : images) image.steps_done = 1;
@@ -203,6 +207,35 @@ TEST_F(LandingTest, TeacherAtTheSourceTimestepIsThePlainStep) {
   EXPECT_LT(
       Rmse(LandWithRenoisedTeacher(model_, schedule_, PointersTo(images), clean, noise), plain),
       1e-4);
+}
+
+// As docs/ilf.md writes it, with and without guidance.
+TEST_F(LandingTest, TheRenoisedTeacherSeesTheSameNoiseAtTheTarget) {
+  at::NoGradGuard no_grad;
+  std::vector<Trajectory> images = AtSecondStep(350, {1.0, 3.0});
+  const at::Tensor clean = NoiseOf(model_.config(), 60, 6) * 0.5;
+  const at::Tensor noise = NoiseOf(model_.config(), 50, 6);
+  const at::Tensor landed =
+      LandWithRenoisedTeacher(model_, schedule_, PointersTo(images), clean, noise);
+  const double sigma = schedule_.SigmaAt(350);
+  const at::Tensor at_target = (clean + sigma * noise) / std::sqrt(1 + sigma * sigma);
+  bool guided = false;
+  for (int64_t i = 0; i < 6; ++i) {
+    const Trajectory& image = images[i];
+    guided |= image.guided();
+    const auto output = [&](int64_t class_index) {
+      return model_(at_target.narrow(0, i, 1), at::full({1}, 350.0), at::full({1}, class_index))
+          .narrow(1, 0, model_.config().in_channels);
+    };
+    const at::Tensor unguided = output(model_.config().num_classes);
+    const at::Tensor eps =
+        unguided + image.guidance_scale * (output(image.condition.class_index) - unguided);
+    const PlannedStep& step = image.next_step();
+    const at::Tensor x0 = step.p * image.x + step.q * eps;
+    const at::Tensor next = step.a * image.x + step.b * x0 + step.e * eps;
+    EXPECT_LT(Rmse(landed.narrow(0, i, 1), next), 1e-4) << i;
+  }
+  EXPECT_TRUE(guided);
 }
 
 TEST_F(LandingTest, TeacherThatTakesOneStepLandsWhereAPlainStepDoes) {
