@@ -22,7 +22,7 @@ namespace {
 
 constexpr double kLeast = 1e-24;  // of squares
 
-std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErrors::* of) {
+std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErrors::*of) {
   std::vector<double> column;
   for (const PlanErrors& plan : errors) column.push_back(plan.*of);
   return column;
