@@ -40,7 +40,8 @@ def main():
     for folder in args.folders:
         pictures = read_pictures(folder, args.count)
         distance = emoji_metrics.frechet_distance(features(pictures)["pooled"], real)
-        print(json.dumps({"folder": str(folder), "pictures": len(pictures), "distance": round(distance, 4)}), flush=True)
+        line = {"folder": str(folder), "pictures": len(pictures), "distance": round(distance, 4)}
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class PlotQualityTest(unittest.TestCase):
     def test_best_by_frechet_distance_is_on_the_front_too(self):
         cells = self.read([line("ddim linspace 4", 112, 0.1, fid=9), line("ddim linspace 5", 140, 0.2, fid=8)])
         self.assertEqual(len(plot_quality.listed(cells[1])), 2)
-        self.assertIn("| 8.00 |", plot_quality.markdown(cells, every=False))
+        self.assertIn("| 8.000 |", plot_quality.markdown(cells, every=False))
 
     def test_several_judges_are_refused(self):
         first = line("ddim linspace 4", 112, 0.1, fid=9, judge="a")
