@@ -17,11 +17,15 @@ namespace {
 
 constexpr int64_t kPart = 256;  // pictures that are painted before they are written
 
+// Whole or not at all.
 absl::Status WriteFile(const std::string& file, const std::string& bytes) {
-  std::ofstream out(file, std::ios::binary);
+  const std::string unfinished = file + ".tmp";
+  std::ofstream out(unfinished, std::ios::binary);
   out << bytes;
   out.close();
-  return out ? absl::OkStatus() : absl::UnavailableError(file + ": cannot be written");
+  std::error_code error;
+  if (out) std::filesystem::rename(unfinished, file, error);
+  return out && !error ? absl::OkStatus() : absl::UnavailableError(file + ": cannot be written");
 }
 
 absl::Status WritePng(const at::Tensor& picture, const std::string& file) {
@@ -42,9 +46,9 @@ absl::Status Claim(const std::string& folder, const std::string& identity) {
   std::ifstream in(file);
   if (!in) return WriteFile(file, identity);
   if (std::string(std::istreambuf_iterator<char>(in), {}) == identity) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--pictures: ", folder,
-                   " holds pictures of other weights, plan or noises: name another folder"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--pictures: ", folder,
+      " holds pictures of other weights, plan, noises or settings: name another folder"));
 }
 
 }  // namespace

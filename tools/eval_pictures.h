@@ -12,7 +12,7 @@
 namespace ilf {
 
 // Writes what `cell` makes of `images` to `folder`, as 000000.png, 000001.png, ..., and `identity`,
-// which tells the cell from every other, to the file `identity` there. Pictures that an earlier run
+// which tells these pictures from all others, to the file `identity` there. Pictures that an earlier run
 // wrote under this identity stay. INVALID_ARGUMENT where the folder holds those of another;
 // CANCELLED once `stop` is set; errors of files otherwise.
 absl::Status WriteCellPictures(const Evaluator& evaluator, const Cell& cell,

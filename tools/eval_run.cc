@@ -181,7 +181,8 @@ absl::Status EvalRun::WritePictures(double guidance, const std::vector<Cell>& ce
     if (options_.guidance_scales.size() > 1) {
       absl::StrAppendFormat(&folder, ", guidance %g", guidance);
     }
-    ILF_RETURN_IF_ERROR(WriteCellPictures(evaluator_, cell, judged, folder, identity, stop_));
+    ILF_RETURN_IF_ERROR(WriteCellPictures(evaluator_, cell, judged, folder,
+                                          absl::StrCat(identity, " ", options_.fid_images), stop_));
   }
   return absl::OkStatus();
 }

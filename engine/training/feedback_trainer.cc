@@ -258,7 +258,14 @@ absl::Status FeedbackTraining::Run(const std::atomic<bool>& stop) {
   task.converged = [this] {
     return options_.patience > 0 && validation_->checks_since_best() >= options_.patience;
   };
-  return RunTraining(task, loop, parameters_, stop);
+  const absl::Status status = RunTraining(task, loop, parameters_, stop);
+  if (status.ok() && !validation_->any_best()) {
+    absl::FPrintF(stderr,
+                  "feedback: no check was as good as the module of %s: %s/feedback is left as it "
+                  "was\n",
+                  options_.initial_model, options_.loop.output);
+  }
+  return status;
 }
 
 }  // namespace

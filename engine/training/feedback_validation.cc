@@ -60,9 +60,15 @@ absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& den
   std::ofstream(log_, std::ios::app) << line.dump() << "\n";
   absl::FPrintF(stderr, "validation at step %d: %s%s\n", step, Told(errors),
                 is_best ? ", the best so far" : "");
+  Count(measure);
+  return is_best;
+}
+
+void FeedbackValidation::Count(double measure) {
+  const bool is_best = measure <= best_;
   if (is_best) best_ = measure;
   since_best_ = is_best ? 0 : since_best_ + 1;
-  return is_best;
+  any_best_ |= is_best;
 }
 
 absl::StatusOr<std::vector<PlanErrors>> FeedbackValidation::Measure(
@@ -131,9 +137,7 @@ void FeedbackValidation::ReadLog() {
   for (std::string line; std::getline(lines, line);) {
     const absl::StatusOr<JsonConfig> json = JsonConfig::FromText(line, log_);
     if (!json.ok() || json->GetString("of", "").value_or("") != What()) continue;
-    const double measure = json->GetDouble("measure").value_or(best_);
-    since_best_ = measure <= best_ ? 0 : since_best_ + 1;
-    best_ = std::min(best_, measure);
+    Count(json->GetDouble("measure").value_or(std::numeric_limits<double>::quiet_NaN()));
   }
 }
 

@@ -45,12 +45,14 @@ class FeedbackValidation {
                      bool resume, bool learned);
   const std::vector<PlanErrors>& start() const { return start_; }  // by plan
 
-  // Whether no check so far was better, by the geometric mean over the plans: of the RMSE, or
-  // with features of the root of the loss, its square error and Frechet distance relative to what
-  // they were before training. Checks of another loss do not count.
+  // Whether no check so far was better, nor the start where it had learned, by the geometric mean
+  // over the plans: of the RMSE, or with features of the root of the loss, its square error and
+  // Frechet distance relative to what they were before training. Checks of another loss do not
+  // count.
   absl::StatusOr<bool> Check(int64_t step, const Denoiser& denoiser,
                              const std::vector<CalibratedPlan>& plans);
   int checks_since_best() const { return since_best_; }  // those of the log too
+  bool any_best() const { return any_best_; }  // whether a check was, those of the log too
 
  private:
   absl::StatusOr<std::vector<PlanErrors>> Measure(const Denoiser& denoiser,
@@ -60,6 +62,7 @@ class FeedbackValidation {
   std::string Told(const std::vector<PlanErrors>& errors) const;
   std::string What() const;
   void ReadLog();
+  void Count(double measure);
 
   const HeldOut held_out_;
   const NoiseSchedule& schedule_;
@@ -67,6 +70,7 @@ class FeedbackValidation {
   std::vector<PlanErrors> start_;
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;
+  bool any_best_ = false;
 };
 
 }  // namespace ilf
