@@ -1,9 +1,7 @@
 #include "engine/training/feedback_trainer.h"
 
-#include <atomic>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
@@ -17,8 +15,8 @@
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/training/feedback_losses.h"
 #include "engine/training/noise_seeds.h"
-#include "engine/training/plan_fit.h"
 #include "engine/training/reference.h"
+#include "tests/training/feedback_trainer_testing.h"
 #include "tests/training/small_classifier.h"
 #include "tests/training/small_dataset.h"
 #include "tests/training/small_model.h"
@@ -26,85 +24,7 @@
 namespace ilf {
 namespace {
 
-using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-class FeedbackTrainerTest : public ::testing::Test {
- protected:
-  FeedbackTrainerTest() {
-    options_.plans = model_ + "/plans.json";
-    options_.train_images = 24;
-    options_.validation_images = 12;
-    options_.reference_steps = 30;
-    options_.bf16_backbone = false;
-    options_.loop.output = model_;
-    options_.loop.steps = 40;
-    options_.loop.batch_size = 12;
-    options_.loop.warmup_steps = 2;
-    options_.loop.learning_rate = 5e-3;
-    options_.loop.ema_decay = 0.9;
-    options_.loop.checkpoint_every = 20;
-  }
-  ~FeedbackTrainerTest() override { std::filesystem::remove_all(model_); }
-
-  void WritePlans(const std::string& extra) {
-    std::ofstream(options_.plans)
-        << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 2, "solver": "dpmsolver++",
-               "timesteps": [999, 600], "feedback_steps": [0, 1], "equivalent_steps": 3)"
-        << extra << "}]}";
-  }
-
-  // Makes the model one that reads text.
-  void UseTextModel() {
-    std::filesystem::remove_all(model_);
-    ASSERT_EQ(SmallTextModelDirectory("feedback_trainer"), model_);
-    options_.prompts = model_ + "/prompts.txt";
-    std::ofstream(options_.prompts) << "red heart\ngrinning face with smiling eyes\n\na\n";
-  }
-
-  // What the lines of a log of the run say, in order.
-  std::vector<double> Logged(const std::string& file, const char* key) {
-    std::vector<double> values;
-    std::ifstream log(model_ + "/training/feedback/" + file);
-    for (std::string line; std::getline(log, line);) {
-      values.push_back(JsonConfig::FromText(line, "log")->GetDouble(key).value());
-    }
-    return values;
-  }
-  std::vector<double> Measures() { return Logged("validation.jsonl", "measure"); }
-
-  std::string ModuleBytes() {
-    std::ifstream file(model_ + "/feedback/diffusion_pytorch_model.safetensors", std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(file), {});
-  }
-
-  std::shared_ptr<const DiffusionModel> Load() {
-    const auto loaded = DiffusionModel::Load(model_, "small", {});
-    EXPECT_TRUE(loaded.ok()) << loaded.status();
-    return loaded.value_or(nullptr);
-  }
-
-  // RMSE of plain steps at the plan's timesteps: of latents, or of what the model decodes them to.
-  double PlainError(const DiffusionModel& model, bool pictures = false) {
-    const std::atomic<bool> stop{false};
-    const Denoiser plain = {&model.transformer()};
-    const Subjects subjects = ReadSubjects(model_, options_.prompts, {}).value();
-    const Reference reference =
-        SolveReference(plain, model.schedule(), {999, 600},
-                       {.images = 12, .subjects = subjects, .min_steps = 30},
-                       model_ + "/test_reference.safetensors", "", stop)
-            .value();
-    const FeedbackPlan plan = {.steps = 2, .timesteps = {999, 600}};
-    const at::Tensor latents = RunPlan(plain, model.schedule(), plan, reference, {}).value();
-    if (!pictures) return Rmse(latents, reference.final_latents());
-    return Rmse(model.autoencoder().DecodeScaled(latents),
-                model.autoencoder().DecodeScaled(reference.final_latents()));
-  }
-
-  const std::string model_ = SmallModelDirectory("feedback_trainer");
-  const std::atomic<bool> stop_{false};
-  FeedbackTrainingOptions options_;
-};
 
 TEST_F(FeedbackTrainerTest, WritesAModuleThatIsCloserToTheReferenceThanPlainSteps) {
   WritePlans("");
@@ -218,91 +138,6 @@ TEST_F(FeedbackTrainerTest, LearnsTheCoefficientsOfPlansThatHaveThem) {
   EXPECT_NE(plan.coefficients[1].c, 0.0);
 }
 
-TEST_F(FeedbackTrainerTest, CanStartFromACopyOfTheLastInnerBlock) {
-  WritePlans("");
-  options_.initial = InitialBlock::kBackbone;
-  options_.save_dtype = at::kFloat;
-  options_.loop.steps = 1;
-  options_.loop.learning_rate = 0.0;
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const auto file_of = [&](const std::string& part) {
-    return StateDict::Load(model_ + "/" + part + "/diffusion_pytorch_model.safetensors").value();
-  };
-  StateDict module = file_of("feedback"), backbone = file_of("transformer");
-  for (const std::string& name : module.Names()) {
-    if (name == "scales") continue;
-    const std::vector<int64_t> shape = module.Shape(name).value();
-    const std::string from = "transformer_blocks.3." + name.substr(std::string("block.").size());
-    EXPECT_TRUE(at::equal(module.Take(name, shape).value(),
-                          backbone.Take(from, shape).value().to(at::kFloat)))
-        << name;
-  }
-}
-
-TEST_F(FeedbackTrainerTest, CanStartFromAModuleThatHasLearned) {
-  WritePlans("");
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const std::string learned = ModuleBytes();
-  const std::string first = model_ + "_first";
-  std::filesystem::remove_all(first);
-  std::filesystem::rename(model_, first);
-  ASSERT_EQ(SmallModelDirectory("feedback_trainer"), model_);
-  WritePlans("");
-  options_.initial_model = first;
-  options_.scale_gain = 4.0;  // a power of two, so that no bit of the scales is lost
-  options_.loop.learning_rate = 0.0;
-  options_.loop.steps = 1;
-  const absl::Status status = TrainFeedback(options_, stop_);
-  ASSERT_TRUE(status.ok()) << status;
-  EXPECT_TRUE(ModuleBytes() == learned);
-  std::filesystem::remove_all(first);
-}
-
-TEST_F(FeedbackTrainerTest, AModuleThatHasLearnedIsNotReplacedByAWorseOne) {
-  WritePlans("");
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const std::string learned = ModuleBytes();
-  const std::string first = model_ + "_first";
-  std::filesystem::remove_all(first);
-  std::filesystem::copy(model_, first, std::filesystem::copy_options::recursive);
-  options_.initial_model = first;
-  options_.loop.resume = false;
-  options_.loop.learning_rate = 0.5;  // ruins what was learned
-  options_.loop.checkpoint_every = 1;
-  options_.loop.steps = 10;
-  options_.patience = 3;
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  EXPECT_TRUE(ModuleBytes() == learned);
-  EXPECT_EQ(Measures().size(), 3u) << "checks until patience was out";
-  options_.loop.resume = true;
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  EXPECT_EQ(Measures().size(), 4u) << "checks before the run was resumed count";
-  std::filesystem::remove_all(first);
-}
-
-TEST_F(FeedbackTrainerTest, APlanStatesTheTimestepsOfItsSpacing) {
-  std::ofstream(options_.plans)
-      << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 2, "solver": "dpmsolver++",
-             "spacing": "trailing", "feedback_steps": [1], "equivalent_steps": 3}]})";
-  options_.loop.steps = 2;
-  const absl::Status status = TrainFeedback(options_, stop_);
-  ASSERT_TRUE(status.ok()) << status;
-  const auto model = Load();
-  ASSERT_NE(model, nullptr);
-  const CalibratedPlan plan = model->feedback_plans()[0];
-  EXPECT_EQ(plan.plan.timesteps, (std::vector<double>{999, 499}));
-  EXPECT_FALSE(plan.spacing.has_value());
-}
-
-TEST_F(FeedbackTrainerTest, RefusesASpacingWhoseTimestepsCoincide) {
-  std::ofstream(options_.plans)
-      << R"({"first_inner_block": 2, "inner_blocks": 2, "plans": [{"steps": 200, "solver": "dpmsolver++",
-             "spacing": "karras", "feedback_steps": [1], "equivalent_steps": 300}]})";
-  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
-              AllOf(HasSubstr("plans.json: the steps of its spacing start at the timesteps 999, "),
-                    HasSubstr("timesteps must fall")));
-}
-
 TEST_F(FeedbackTrainerTest, PlansOfEqualGuidanceShareTheirReferences) {
   WritePlans(R"(}, {"steps": 1, "solver": "dpmsolver++", "timesteps": [999], "feedback_steps": [0],
                     "equivalent_steps": 2)");
@@ -403,43 +238,6 @@ TEST_F(FeedbackTrainerTest, StatesOfImagesNeedNoTrainingReference) {
   for (const auto& entry : std::filesystem::directory_iterator(model_ + "/training/feedback")) {
     EXPECT_EQ(entry.path().filename().string().find("training_guidance"), std::string::npos);
   }
-}
-
-TEST_F(FeedbackTrainerTest, DoesNotGoOnFromARunOfOtherPlans) {
-  WritePlans("");
-  options_.loop.steps = 2;
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  WritePlans(R"(, "target_timesteps": [500, 100])");
-  EXPECT_THAT(std::string(TrainFeedback(options_, stop_).message()),
-              HasSubstr("other plans or settings; --no_resume begins anew"));
-  options_.loop.resume = false;
-  EXPECT_TRUE(TrainFeedback(options_, stop_).ok());
-}
-
-TEST_F(FeedbackTrainerTest, ARunThatGoesOnWithAnotherLossJudgesByThatAlone) {
-  WritePlans("");
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  std::filesystem::remove_all(model_ + "/feedback");
-  options_.loss = SamplerLoss::kPictures;
-  options_.loop.steps = 80;
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const std::vector<double> measures = Measures();
-  ASSERT_EQ(measures.size(), 4u);
-  EXPECT_TRUE(std::filesystem::exists(model_ + "/feedback/config.json"))
-      << "latents " << measures[1] << ", pictures " << measures[2];
-}
-
-TEST_F(FeedbackTrainerTest, AResumedRunKeepsTheBestModuleOfBefore) {
-  WritePlans("");
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const std::string best = ModuleBytes();
-  options_.loop.steps = 80;
-  options_.loop.learning_rate = 0.5;  // ruins what was learned
-  ASSERT_TRUE(TrainFeedback(options_, stop_).ok());
-  const std::vector<double> measures = Measures();
-  ASSERT_EQ(measures.size(), 4u);
-  EXPECT_GT(measures.back(), measures[1]);
-  EXPECT_TRUE(ModuleBytes() == best);
 }
 
 }  // namespace
