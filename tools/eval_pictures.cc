@@ -11,28 +11,18 @@
 #include "engine/base/status_macros.h"
 #include "engine/image/codec.h"
 #include "engine/pipeline/diffusion_model.h"
+#include "engine/training/model_files.h"
 
 namespace ilf {
 namespace {
 
 constexpr int64_t kPart = 256;  // pictures that are painted before they are written
 
-// Whole or not at all.
-absl::Status WriteFile(const std::string& file, const std::string& bytes) {
-  const std::string unfinished = file + ".tmp";
-  std::ofstream out(unfinished, std::ios::binary);
-  out << bytes;
-  out.close();
-  std::error_code error;
-  if (out) std::filesystem::rename(unfinished, file, error);
-  return out && !error ? absl::OkStatus() : absl::UnavailableError(file + ": cannot be written");
-}
-
 absl::Status WritePng(const at::Tensor& picture, const std::string& file) {
   const RgbImage image = ToRgbImage(picture);
   ILF_ASSIGN_OR_RETURN(const std::string png,
                        EncodePng({image.width, image.height, image.pixels.data()}));
-  return WriteFile(file, png);
+  return ReplaceFile(file, png);
 }
 
 // Makes the folder one of this identity.
@@ -44,7 +34,7 @@ absl::Status Claim(const std::string& folder, const std::string& identity) {
   }
   const std::string file = folder + "/identity";
   std::ifstream in(file);
-  if (!in) return WriteFile(file, identity);
+  if (!in) return ReplaceFile(file, identity);
   if (std::string(std::istreambuf_iterator<char>(in), {}) == identity) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "--pictures: ", folder,

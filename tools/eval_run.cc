@@ -151,19 +151,13 @@ absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cell
     ILF_ASSIGN_OR_RETURN(std::string identity, IdentityOf(cell, guidance, weights));
     if (!measured.contains(identity)) missing.push_back({&cell, std::move(identity)});
   }
-  Reference judged;
-  if (classifier_ || !options_.pictures.empty()) {
-    judged =
-        UnsolvedReference(model_.transformer().config(), {.images = options_.fid_images,
-                                                          .first_seed = options_.FirstJudgedSeed(),
-                                                          .guidance_scales = {guidance}});
-  }
   if (!options_.pictures.empty()) {
-    ILF_RETURN_IF_ERROR(WritePictures(guidance, cells, weights, judged));
+    ILF_RETURN_IF_ERROR(WritePictures(guidance, cells, weights));
   }
   if (missing.empty() && options_.sheet.empty()) return absl::OkStatus();
   ILF_ASSIGN_OR_RETURN(const Reference reference, Solve(guidance, weights.backbone));
   const at::Tensor pictures = evaluator_.Decode(reference.final_latents());
+  const Reference judged = classifier_ ? Judged(guidance) : Reference();
   for (const Pending& pending : missing) {
     if (stop_) return Stopped();
     ILF_RETURN_IF_ERROR(Measure(pending, guidance, reference, pictures, judged));
@@ -172,8 +166,15 @@ absl::Status EvalRun::RunGuidance(double guidance, const std::vector<Cell>& cell
   return options_.sheet.empty() ? absl::OkStatus() : sheet_.Add(guidance, cells, reference);
 }
 
+Reference EvalRun::Judged(double guidance) const {
+  return UnsolvedReference(model_.transformer().config(), {.images = options_.fid_images,
+                                                           .first_seed = options_.FirstJudgedSeed(),
+                                                           .guidance_scales = {guidance}});
+}
+
 absl::Status EvalRun::WritePictures(double guidance, const std::vector<Cell>& cells,
-                                    const EvalWeights& weights, const Reference& judged) const {
+                                    const EvalWeights& weights) const {
+  const Reference judged = Judged(guidance);
   for (const Cell& cell : cells) {
     if (!Covers(cell, guidance)) continue;
     ILF_ASSIGN_OR_RETURN(const std::string identity, IdentityOf(cell, guidance, weights));

@@ -52,9 +52,11 @@ class EvalRun {
   // `measured`: cells of an earlier run, by identity.
   absl::Status RunGuidance(double guidance, const std::vector<Cell>& cells,
                            const EvalWeights& weights, const std::set<std::string>& measured);
+  // The noises of --fid_images and --pictures.
+  Reference Judged(double guidance) const;
   // --pictures of the cells.
   absl::Status WritePictures(double guidance, const std::vector<Cell>& cells,
-                             const EvalWeights& weights, const Reference& judged) const;
+                             const EvalWeights& weights) const;
   absl::StatusOr<Reference> Solve(double guidance, const std::string& key) const;
   // `pictures`: of the reference; `judged`: noises for the judge.
   absl::Status Measure(const Pending& pending, double guidance, const Reference& reference,

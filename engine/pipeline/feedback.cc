@@ -166,7 +166,8 @@ const CalibratedPlan* FindPlan(const std::vector<CalibratedPlan>& plans, int ste
 
 bool HasFeedback(const ModelDirectory& directory) {
   std::error_code error;
-  return std::filesystem::exists(directory.path + "/feedback", error) || error;
+  const std::filesystem::path file = directory.FeedbackConfigFile();
+  return std::filesystem::exists(file.parent_path(), error) || error;
 }
 
 absl::StatusOr<std::vector<CalibratedPlan>> ReadFeedbackPlans(const JsonConfig& json,

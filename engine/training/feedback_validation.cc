@@ -49,7 +49,7 @@ absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& den
                                                const std::vector<CalibratedPlan>& plans) {
   ILF_ASSIGN_OR_RETURN(const std::vector<PlanErrors> errors, Measure(denoiser, plans));
   const double measure = MeasureOf(errors);
-  const bool is_best = measure <= best_;
+  const bool is_best = Count(measure);
   nlohmann::ordered_json line = {
       {"step", step}, {"of", What()}, {"rmse", Column(errors, &PlanErrors::rmse)}};
   if (held_out_.features != nullptr) {
@@ -60,15 +60,15 @@ absl::StatusOr<bool> FeedbackValidation::Check(int64_t step, const Denoiser& den
   std::ofstream(log_, std::ios::app) << line.dump() << "\n";
   absl::FPrintF(stderr, "validation at step %d: %s%s\n", step, Told(errors),
                 is_best ? ", the best so far" : "");
-  Count(measure);
   return is_best;
 }
 
-void FeedbackValidation::Count(double measure) {
+bool FeedbackValidation::Count(double measure) {
   const bool is_best = measure <= best_;
   if (is_best) best_ = measure;
   since_best_ = is_best ? 0 : since_best_ + 1;
   any_best_ |= is_best;
+  return is_best;
 }
 
 absl::StatusOr<std::vector<PlanErrors>> FeedbackValidation::Measure(

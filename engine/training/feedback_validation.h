@@ -62,7 +62,7 @@ class FeedbackValidation {
   std::string Told(const std::vector<PlanErrors>& errors) const;
   std::string What() const;
   void ReadLog();
-  void Count(double measure);
+  bool Count(double measure);  // whether it is the best so far
 
   const HeldOut held_out_;
   const NoiseSchedule& schedule_;

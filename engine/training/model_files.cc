@@ -12,20 +12,24 @@
 
 namespace ilf {
 
+absl::Status ReplaceFile(const std::string& file, absl::string_view bytes) {
+  const std::string temporary = absl::StrCat(file, ".tmp");
+  std::ofstream out(temporary, std::ios::binary);
+  out << bytes;
+  out.close();
+  if (!out) return absl::UnavailableError(absl::StrCat(temporary, ": cannot be written"));
+  std::error_code error;
+  std::filesystem::rename(temporary, file, error);
+  if (error) return absl::UnavailableError(absl::StrCat(file, ": ", error.message()));
+  return absl::OkStatus();
+}
+
 absl::Status WriteJson(const std::string& folder, const std::string& name,
                        const nlohmann::ordered_json& json) {
   std::error_code error;
   std::filesystem::create_directories(folder, error);
   if (error) return absl::UnavailableError(absl::StrCat(folder, ": ", error.message()));
-  const std::string file = absl::StrCat(folder, "/", name);
-  const std::string temporary = absl::StrCat(file, ".tmp");
-  std::ofstream out(temporary);
-  out << json.dump(2) << "\n";
-  out.close();
-  if (!out) return absl::UnavailableError(absl::StrCat(temporary, ": cannot be written"));
-  std::filesystem::rename(temporary, file, error);
-  if (error) return absl::UnavailableError(absl::StrCat(file, ": ", error.message()));
-  return absl::OkStatus();
+  return ReplaceFile(absl::StrCat(folder, "/", name), json.dump(2) + "\n");
 }
 
 absl::Status WriteWeights(const std::string& folder, const NamedTensors& weights,

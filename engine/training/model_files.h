@@ -6,9 +6,13 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "engine/training/parameter_set.h"
 
 namespace ilf {
+
+// Writes the file as a whole or leaves it as it was. UNAVAILABLE names it.
+absl::Status ReplaceFile(const std::string& file, absl::string_view bytes);
 
 // `folder`/`name`, indented; makes the folder. The file is replaced as a whole.
 absl::Status WriteJson(const std::string& folder, const std::string& name,
