@@ -44,7 +44,7 @@ struct ServerOptions {
   int max_batch_tokens = 32768;
   int max_active_images = 16;  // per worker
   absl::Duration watchdog_timeout = absl::Minutes(2);
-  int finisher_threads = 1;
+  int finisher_threads = 0;  // 0 = by the devices (CreateEngineOptions)
   int prompt_cache_mib = 256;
 
   absl::Duration write_stall_timeout = absl::Seconds(30);

@@ -13,10 +13,14 @@
 namespace ilf {
 namespace {
 
-bool IsWanted(const Cell& cell, const std::vector<std::string>& only) {
-  return only.empty() || std::any_of(only.begin(), only.end(), [&](const std::string& part) {
-           return absl::StrContains(cell.name, part);
-         });
+bool ContainsOneOf(const std::string& name, const std::vector<std::string>& parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [&](const std::string& part) { return absl::StrContains(name, part); });
+}
+
+bool IsWanted(const std::string& name, const EvalOptions& options) {
+  return (options.only.empty() || ContainsOneOf(name, options.only)) &&
+         !ContainsOneOf(name, options.except);
 }
 
 // `named`: NAME=FILE.
@@ -41,7 +45,7 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
   std::vector<Cell> cells;
   const auto add = [&](std::vector<Cell> more) {
     for (Cell& cell : more) {
-      if (IsWanted(cell, options.only)) cells.push_back(std::move(cell));
+      if (IsWanted(cell.name, options)) cells.push_back(std::move(cell));
     }
   };
   if (options.plain) add(PlainCells(schedule, grid));
@@ -53,9 +57,11 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
   }
   add(PlanCells(schedule, model.feedback_plans(), "feedback"));
   if (options.cached) add(CachedCells(cacheable, grid));
-  if (cells.empty() && !options.only.empty() && options.neighbours.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--only: no cell's name contains '",
-                                                   absl::StrJoin(options.only, "' or '"), "'"));
+  const bool chosen = !options.only.empty() || !options.except.empty();
+  if (cells.empty() && chosen && options.neighbours.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--only, --except: no cell is left, with '", absl::StrJoin(options.only, "' or '"),
+        "' and without '", absl::StrJoin(options.except, "' or '"), "'"));
   }
   return cells;
 }

@@ -25,6 +25,7 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
       ->delimiter(',')
       ->capture_default_str();
   app.add_option("--only", options.only, "Measure only cells whose name contains one of these");
+  app.add_option("--except", options.except, "Leave out cells whose name contains one of these");
   app.add_option("--images", options.images, "Pictures compared with the reference")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

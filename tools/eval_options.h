@@ -19,6 +19,7 @@ struct EvalOptions {
   std::vector<std::string> plans;  // NAME=FILE
   std::vector<double> guidance_scales = {1.0, 2.5};
   std::vector<std::string> only;
+  std::vector<std::string> except;
   int images = 256;
   int reference_steps = 200;
   uint64_t seed = 0;

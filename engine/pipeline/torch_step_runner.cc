@@ -20,6 +20,7 @@
 #include "engine/pipeline/diffusion_model.h"
 #include "engine/pipeline/guarded.h"
 #include "engine/pipeline/load_models.h"
+#include "engine/pipeline/math_threads.h"
 
 namespace ilf {
 namespace {
@@ -178,9 +179,10 @@ class TorchStepRunner final : public StepRunner {
     return Guarded([&]() -> absl::StatusOr<EncodedImage> {
       c10::InferenceMode inference;
       const TorchImage& torch_image = AsTorch(image);
-      const RgbImage rgb =
-          DecodeLatent(torch_image.model().autoencoder(), torch_image.trajectory().x,
-                       torch_image.parts().height, torch_image.parts().width);
+      const auto [height, width] = std::pair(torch_image.parts().height, torch_image.parts().width);
+      const ScopedMathThreads threads(DecodeThreads(int64_t{height} * width, threads_));
+      const RgbImage rgb = DecodeLatent(torch_image.model().autoencoder(),
+                                        torch_image.trajectory().x, height, width);
       return Encode(ViewOf(rgb), format);
     });
   }

@@ -20,6 +20,12 @@ int ThreadsPerWorker(const CreateEngineOptions& options) {
   return std::max(1, ReadHostLimits().cpus / std::max(1, workers));
 }
 
+int FinisherThreads(const CreateEngineOptions& options) {
+  if (options.finisher_threads > 0) return options.finisher_threads;
+  const int devices = static_cast<int>(options.devices.size());
+  return devices == 1 && options.devices.front() == "cpu" ? 2 : devices;
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CreateEngineOptions& options,
@@ -38,7 +44,7 @@ absl::StatusOr<std::unique_ptr<Engine>> CreateEngine(const CreateEngineOptions& 
   parts.runners = std::move(torch.runners);
   StepRunner* const runner = parts.runners.front().get();
   parts.executor =
-      std::make_unique<ThreadPool>(options.finisher_threads, [runner] { runner->PrepareThread(); });
+      std::make_unique<ThreadPool>(FinisherThreads(options), [runner] { runner->PrepareThread(); });
   parts.clock = SystemClock();
   parts.observer = observer;
   return MakeEngine(options.engine, std::move(parts));

@@ -14,12 +14,15 @@
 namespace ilf {
 
 struct CreateEngineOptions {
-  std::string model_root;                      // every model directory under it is served
-  std::vector<std::string> devices = {"cpu"};  // one worker each: "cpu" or "cuda:N"
-  int threads_per_worker = 0;                  // of CPU workers; 0 = cores / CPU workers
-  std::string dtype = "auto";                  // "auto", "float32" or "bfloat16"
+  std::string model_root;                           // every model directory under it is served
+  std::vector<std::string> devices = {"cpu"};       // one worker each: "cpu" or "cuda:N"
+  int threads_per_worker = 0;                       // of CPU workers; 0 = cores / CPU workers
+  std::string dtype = "auto";                       // "auto", "float32" or "bfloat16"
   int64_t prompt_cache_bytes = int64_t{256} << 20;  // of each model that reads text, on each device
-  int finisher_threads = 1;                    // decode and encode what the workers have finished
+  // They decode and encode what the workers have finished; 0 = one for each device, two for a lone
+  // CPU: small pictures are decoded by one thread each, and then a waiting worker gets its next
+  // images sooner.
+  int finisher_threads = 0;
   EngineOptions engine;
 };
 
