@@ -2,7 +2,8 @@
 
 The real ilf-server, asked over TCP by ilf-bench-load with N requests at a time. Plain requests take the plan's
 equivalent_steps with its solver, feedback requests the plan; mixed orders take turns between the two, so that both share
-forward passes. What counts is how much of the gain in block evaluations arrives as a gain in pictures per second.
+forward passes. What counts is how much of the gain in block evaluations arrives as a gain in pictures per second. A turn
+must be long: at the end of a mixed one the feedback requests are done and the last plain ones run in passes of few rows.
 
 Usage: feedback_throughput.py --model MODEL [--build build/release] [--dtype bfloat16] [--threads 2] [--requests 8]
 """
@@ -40,7 +41,7 @@ def main():
     parser.add_argument("--plan_steps", type=int, default=0, help="which plan (default: the first for the guidance)")
     parser.add_argument("--plain_steps", type=int, default=0, help="default: the plan's equivalent_steps")
     parser.add_argument("--requests", type=int, default=8, help="at a time")
-    parser.add_argument("--images", type=int, default=64, help="pictures a turn")
+    parser.add_argument("--images", type=int, default=256, help="pictures a turn")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each kind")
     args = parser.parse_args()
     plan = read_plan(args.model, args.guidance, args.plan_steps)
