@@ -6,6 +6,7 @@ tiles (what batch invariance costs), and diffusers' DiTTransformer2DModel in inf
 means that ours is faster.
 
 Usage: forward.py [--model models/fashion-dit] [--build build/release] [--dtype float32 bfloat16] [--rows 2 32]
+       [--device cuda:0]
 """
 import argparse
 import os
@@ -25,8 +26,8 @@ class CppForward:
     """benchmarks/forward_bench.cc in a process of its own."""
 
     def __init__(self, args, dtype, batch_invariant):
-        command = [args.build / "bin" / "ilf-bench-forward", "--model", args.model, "--dtype", dtype,
-                   "--threads", str(args.threads), "--batch_invariant", str(batch_invariant).lower()]
+        command = [args.build / "bin" / "ilf-bench-forward", "--model", args.model, "--device", args.device,
+                   "--dtype", dtype, "--threads", str(args.threads), "--batch_invariant", str(batch_invariant).lower()]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         env={**os.environ, "OMP_NUM_THREADS": str(args.threads)})
         if self.process.stdout.readline().strip() != "ready":
@@ -45,24 +46,33 @@ class CppForward:
         self.process.wait()
 
 
+def synchronize(device):
+    """Waits for what was started on it."""
+    if device != "cpu":
+        torch.get_device_module(device).synchronize(device)
+
+
 class DiffusersForward:
     def __init__(self, args, dtype):
+        self.device = args.device
         self.dtype = getattr(torch, dtype)
         self.model = DiTTransformer2DModel.from_pretrained(
-            args.model / "transformer", torch_dtype=self.dtype, low_cpu_mem_usage=False).eval()
+            args.model / "transformer", torch_dtype=self.dtype, low_cpu_mem_usage=False).eval().to(args.device)
 
     @torch.inference_mode()
     def time(self, rows, repetitions):
         config = self.model.config
         generator = torch.Generator().manual_seed(0)
         latents = torch.randn((rows, config.in_channels, config.sample_size, config.sample_size),
-                              generator=generator).to(self.dtype)
-        timesteps = torch.randint(0, 1000, (rows,), generator=generator)
-        classes = torch.randint(0, config.num_embeds_ada_norm + 1, (rows,), generator=generator)
+                              generator=generator).to(self.device, self.dtype)
+        timesteps = torch.randint(0, 1000, (rows,), generator=generator).to(self.device)
+        classes = torch.randint(0, config.num_embeds_ada_norm + 1, (rows,), generator=generator).to(self.device)
         seconds = []
+        synchronize(self.device)
         for _ in range(repetitions):
             start = time.perf_counter()
             self.model(latents, timestep=timesteps, class_labels=classes)
+            synchronize(self.device)
             seconds.append(time.perf_counter() - start)
         return seconds
 
@@ -95,7 +105,7 @@ def report(args, dtype, seconds):
     def median(name, rows):
         return measure.spread(seconds[name, rows])[0]
 
-    print(f"\n{dtype}, {args.threads} threads, milliseconds a forward: median (quartiles)\n")
+    print(f"\n{args.device}, {dtype}, {args.threads} threads, milliseconds a forward: median (quartiles)\n")
     measure.print_table(
         ["rows", OURS, UNTILED, DIFFUSERS, "diffusers / ours", "cost of tiles"],
         [[str(rows), cell(OURS, rows), cell(UNTILED, rows), cell(DIFFUSERS, rows),
@@ -107,6 +117,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, default=measure.ROOT / "models" / "fashion-dit")
     parser.add_argument("--build", type=pathlib.Path, default=measure.ROOT / "build" / "release")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"], choices=["float32", "bfloat16"])
     parser.add_argument("--rows", nargs="+", type=int, default=[1, 2, 4, 8, 16, 32])
     parser.add_argument("--threads", type=int, default=os.cpu_count())

@@ -39,6 +39,7 @@
 #include "engine/model/feedback_pass.h"
 #include "engine/model/transformer.h"
 #include "engine/model/transformer_config.h"
+#include "engine/pipeline/load_models.h"
 
 namespace ilf {
 namespace {
@@ -48,12 +49,14 @@ constexpr int64_t kPromptTokens = 12;
 
 struct Options {
   std::string model;
+  std::string device = "cpu";
   std::string dtype = "float32";
   bool batch_invariant = true;
   int threads = 1;
 };
 
 struct Model {
+  c10::Device device;
   Transformer transformer;
   std::optional<FeedbackModule> feedback;
 };
@@ -72,6 +75,7 @@ absl::StatusOr<std::optional<FeedbackModule>> LoadModule(const ModelDirectory& d
 
 absl::StatusOr<Model> LoadModel(const Options& options) {
   Execution execution;
+  ILF_ASSIGN_OR_RETURN(execution.device, ParseDevice(options.device));
   execution.dtype = options.dtype == "bfloat16" ? at::kBFloat16 : at::kFloat;
   execution.batch_invariant = options.batch_invariant;
   ILF_ASSIGN_OR_RETURN(const ModelDirectory directory, ReadModelDirectory(options.model));
@@ -82,7 +86,7 @@ absl::StatusOr<Model> LoadModel(const Options& options) {
   ILF_ASSIGN_OR_RETURN(Transformer transformer, Transformer::Load(config, weights, execution));
   ILF_ASSIGN_OR_RETURN(std::optional<FeedbackModule> module,
                        LoadModule(directory, config, execution));
-  return Model{std::move(transformer), std::move(module)};
+  return Model{execution.device, std::move(transformer), std::move(module)};
 }
 
 enum class Kind { kPlain, kFeedback, kMixed, kPacked, kApart };
@@ -130,23 +134,26 @@ struct Batch {
   }
 };
 
-RowConditions RandomConditions(const Transformer& transformer, int64_t rows,
-                               const at::Generator& generator) {
-  const TransformerConfig& config = transformer.config();
+RowConditions RandomConditions(const Model& model, int64_t rows, const at::Generator& generator) {
+  const TransformerConfig& config = model.transformer.config();
   if (!config.reads_text()) {
-    return at::randint(config.num_classes + 1, {rows}, generator, at::kLong);
+    return at::randint(config.num_classes + 1, {rows}, generator, at::kLong).to(model.device);
   }
   std::vector<PromptRows::Context> prompts;
   for (int64_t row = 0; row < rows; ++row) {
-    prompts.push_back(std::make_shared<const PromptContext>(transformer.ReadPrompt(
-        at::randn({1, kPromptTokens, config.text_channels()}, generator, at::kFloat))));
+    const at::Tensor embeddings =
+        at::randn({1, kPromptTokens, config.text_channels()}, generator, at::kFloat);
+    prompts.push_back(std::make_shared<const PromptContext>(
+        model.transformer.ReadPrompt(embeddings.to(model.device))));
   }
-  return RowConditions(PromptRows(prompts), at::full({rows, 2}, 8.0 * config.sample_size));
+  return RowConditions(PromptRows(prompts),
+                       at::full({rows, 2}, 8.0 * config.sample_size).to(model.device));
 }
 
-Batch RandomBatch(const Transformer& transformer, int64_t rows, bool several_sizes) {
+Batch RandomBatch(const Model& model, int64_t rows, bool several_sizes) {
   const at::Generator generator = at::make_generator<at::CPUGeneratorImpl>(/*seed=*/0);
-  const int64_t side = transformer.config().sample_size;
+  const TransformerConfig& config = model.transformer.config();
+  const int64_t side = config.sample_size;
   std::vector<std::pair<int64_t, int64_t>> sizes = {{side, side}};
   if (several_sizes) {
     sizes.insert(
@@ -155,12 +162,13 @@ Batch RandomBatch(const Transformer& transformer, int64_t rows, bool several_siz
   }
   Batch batch;
   for (const auto& [height, width] : sizes) {
-    batch.latents.push_back(at::randn({rows / static_cast<int64_t>(sizes.size()),
-                                       transformer.config().in_channels, height, width},
-                                      generator, at::kFloat));
+    const int64_t rows_of_size = rows / static_cast<int64_t>(sizes.size());
+    batch.latents.push_back(
+        at::randn({rows_of_size, config.in_channels, height, width}, generator, at::kFloat)
+            .to(model.device));
   }
-  batch.timesteps = at::rand({rows}, generator, at::kFloat).mul(999).floor();
-  batch.rows = RandomConditions(transformer, rows, generator);
+  batch.timesteps = at::rand({rows}, generator, at::kFloat).mul(999).floor().to(model.device);
+  batch.rows = RandomConditions(model, rows, generator);
   return batch;
 }
 
@@ -169,7 +177,8 @@ void RunPass(const Model& model, Kind kind, const Batch& batch, absl::Span<const
     std::vector<int64_t> index;
     const int64_t every = kind == Kind::kMixed ? 4 : 1;
     for (int64_t row = 0; row < batch.timesteps.size(0); row += every) index.push_back(row);
-    const at::Tensor targets = batch.timesteps.index_select(0, at::tensor(index)).mul(0.5);
+    const at::Tensor targets =
+        batch.timesteps.index_select(0, at::tensor(index).to(model.device)).mul(0.5);
     PassWithFeedback(model.transformer, *model.feedback, batch.latents, batch.timesteps, batch.rows,
                      {index, targets});
   } else if (kind == Kind::kApart) {
@@ -181,12 +190,14 @@ void RunPass(const Model& model, Kind kind, const Batch& batch, absl::Span<const
 
 void TimePasses(const Model& model, const Order& order) {
   const bool several_sizes = order.kind == Kind::kPacked || order.kind == Kind::kApart;
-  const Batch batch = RandomBatch(model.transformer, order.rows, several_sizes);
+  const Batch batch = RandomBatch(model, order.rows, several_sizes);
   std::vector<Batch> parts;
   for (size_t i = 0; i < batch.latents.size(); ++i) parts.push_back(batch.Part(i));
   for (int i = 0; i < order.repetitions; ++i) {
+    WaitFor(model.device);
     const absl::Time start = absl::Now();
     RunPass(model, order.kind, batch, parts);
+    WaitFor(model.device);
     std::cout << absl::ToDoubleSeconds(absl::Now() - start)
               << (i + 1 < order.repetitions ? ' ' : '\n');
   }
@@ -238,6 +249,7 @@ int main(int argc, char** argv) {
   CLI::App app("Times the transformer's forward pass on orders from stdin");
   ilf::Options options;
   app.add_option("--model", options.model, "Model directory")->required();
+  app.add_option("--device", options.device, "cpu or cuda:N");
   app.add_option("--dtype", options.dtype)->check(CLI::IsMember({"float32", "bfloat16"}));
   app.add_option("--batch_invariant", options.batch_invariant, "false: no row tiles");
   app.add_option("--threads", options.threads)->check(CLI::PositiveNumber);

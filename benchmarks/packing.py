@@ -3,6 +3,7 @@
 rows in a pass for each size, which is what batching by size leaves. They take turns in one process, on the same weights.
 
 Usage: packing.py [--model models/emoji-pixart] [--build build/release] [--dtype float32] [--rows 4 8 16 32]
+       [--device cuda:0]
 """
 import argparse
 import os
@@ -18,6 +19,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, default=measure.ROOT / "models" / "emoji-pixart")
     parser.add_argument("--build", type=pathlib.Path, default=measure.ROOT / "build" / "release")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--rows", nargs="+", type=int, default=[4, 8, 16, 32], help="in fours, one of each size")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -26,7 +28,7 @@ def main():
     args = parser.parse_args()
 
     print(measure.machine())
-    print(f"\n{args.dtype}, {args.threads} threads, milliseconds for rows of four sizes: median (quartiles)\n")
+    print(f"\n{args.device}, {args.dtype}, {args.threads} threads, milliseconds for rows of four sizes: median (quartiles)\n")
     bench = CppForward(args, args.dtype, True)
     rows = []
     for count in args.rows:

@@ -5,7 +5,8 @@ All take turns on the same random weights, in bfloat16 and with the same threads
 product, whose best time is the peak that the passes are held against. `make_random_model.py build/random-xl
 --shape dit-xl-2` writes the weights. Rows: 2 are one picture with guidance. Feedback runs on all rows.
 
-Usage: xl.py [--model build/random-xl] [--build build/release] [--rows 2 8] [--threads 2] [--no_compile]
+Usage: xl.py [--model build/random-xl] [--build build/release] [--rows 2 8] [--threads 2] [--device cuda:0]
+       [--no_compile]
 """
 import argparse
 import json
@@ -16,7 +17,7 @@ import time
 import torch
 
 import measure
-from forward import CppForward, DiffusersForward
+from forward import CppForward, DiffusersForward, synchronize
 
 PLAIN, FEEDBACK, EAGER, COMPILED, MATMUL = "ours", "ours, feedback", "diffusers", "diffusers, compiled", "matmul"
 DTYPE = "bfloat16"
@@ -39,7 +40,7 @@ class Compiled:
 
     def __init__(self, eager):
         self.forward = object.__new__(DiffusersForward)
-        self.forward.dtype = eager.dtype
+        self.forward.device, self.forward.dtype = eager.device, eager.dtype
         self.forward.model = torch.compile(eager.model, dynamic=False)
 
     def time(self, rows, repetitions):
@@ -49,16 +50,19 @@ class Compiled:
 class Matmul:
     """Seconds of a square product."""
 
-    def __init__(self):
-        self.left = torch.randn(MATMUL_SIDE, MATMUL_SIDE).to(getattr(torch, DTYPE))
-        self.right = torch.randn(MATMUL_SIDE, MATMUL_SIDE).to(getattr(torch, DTYPE))
+    def __init__(self, device):
+        self.device = device
+        self.left = torch.randn(MATMUL_SIDE, MATMUL_SIDE).to(device, getattr(torch, DTYPE))
+        self.right = torch.randn(MATMUL_SIDE, MATMUL_SIDE).to(device, getattr(torch, DTYPE))
 
     @torch.inference_mode()
     def time(self, _, repetitions):
         seconds = []
+        synchronize(self.device)
         for _ in range(repetitions):
             start = time.perf_counter()
             torch.matmul(self.left, self.right)
+            synchronize(self.device)
             seconds.append(time.perf_counter() - start)
         return seconds
 
@@ -137,7 +141,7 @@ def report(args, seconds, flops):
             done = rows * work.get(name, flops.plain())
             rows_of_table.append([str(rows), name, f"{1e3 * middle:.1f} ({1e3 * low:.1f} - {1e3 * high:.1f})",
                                   f"{middle / plain:.2f}", f"{done / 1e9:.0f}", f"{100 * done / middle / peak:.0f} %"])
-    print(f"\n{DTYPE}, {args.threads} threads, milliseconds a pass: median (quartiles)\n")
+    print(f"\n{args.device}, {DTYPE}, {args.threads} threads, milliseconds a pass: median (quartiles)\n")
     measure.print_table(["rows", "", "ms", "time / ours", "GFLOP", "share of peak"], rows_of_table)
     blocks = flops.layers + flops.extra_blocks + flops.module_blocks
     print(f"\nBy block evaluations a feedback pass costs {blocks} / {flops.layers} = {blocks / flops.layers:.2f} of a "
@@ -155,6 +159,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, default=measure.ROOT / "build" / "random-xl")
     parser.add_argument("--build", type=pathlib.Path, default=measure.ROOT / "build" / "release")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:N")
     parser.add_argument("--rows", nargs="+", type=int, default=[2, 8])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=10, help="turns of each contestant")
@@ -171,7 +176,7 @@ def main():
     compiled = None if args.no_compile else compile_or_say(eager, args.rows)
     if compiled:
         contestants[COMPILED] = compiled
-    contestants[MATMUL] = Matmul()
+    contestants[MATMUL] = Matmul(args.device)
     seconds = take_turns(args, contestants)
     ours.close()
     report(args, seconds, flops)

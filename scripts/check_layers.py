@@ -55,6 +55,7 @@ EXCEPTIONS = {
     "tests/integration/text_test.cc": ["tests/server/error_details_testing.h"],
     "tests/evaluation/classifier_test.cc": ["tests/training/small_dataset.h"],
     "tests/evaluation/evaluator_test.cc": ["tests/training"],
+    "tests/tools/eval_cells_test.cc": ["tests/training/small_model.h"],
     "tests/tools/eval_run_test.cc": ["tests/training"],
     "tests/tools/plan_command_test.cc": ["tests/training/small_model.h"],
     "tests/pipeline/denoiser_test.cc": ["engine/training/initial_weights.h"],

@@ -73,6 +73,11 @@ absl::StatusOr<c10::Device> ParseDevice(const std::string& name) {
   return c10::Device(device.type(), static_cast<c10::DeviceIndex>(index));
 }
 
+void WaitFor(c10::Device device) {
+  if (device.is_cpu()) return;
+  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
+}
+
 absl::StatusOr<Execution> ChooseExecution(c10::Device device, const std::string& dtype,
                                           bool batch_invariant) {
   Execution execution{.device = device, .batch_invariant = batch_invariant};

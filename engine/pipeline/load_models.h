@@ -18,6 +18,9 @@ using ModelsByName = std::map<std::string, std::shared_ptr<const DiffusionModel>
 // "cpu" or "cuda:N" with a device that this machine has; INVALID_ARGUMENT otherwise.
 absl::StatusOr<c10::Device> ParseDevice(const std::string& name);
 
+// Returns when `device` has done all that was started on it.
+void WaitFor(c10::Device device);
+
 // Whether the hardware multiplies bfloat16 faster than float32: any GPU; a CPU with AMX or
 // AVX512-BF16.
 bool IsFastAtBfloat16(c10::Device device);

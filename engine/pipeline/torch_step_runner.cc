@@ -9,7 +9,6 @@
 #include <ATen/ops/randn.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "engine/base/check.h"
 #include "engine/base/host_limits.h"
@@ -71,11 +70,6 @@ class TorchImage final : public ImageState {
 };
 
 const TorchImage& AsTorch(const ImageState& image) { return static_cast<const TorchImage&>(image); }
-
-void WaitFor(c10::Device device) {
-  if (device.is_cpu()) return;
-  c10::impl::VirtualGuardImpl(device.type()).synchronizeDevice(device.index());
-}
 
 absl::StatusOr<DeviceMemory> MemoryOf(c10::Device device) {
   if (!device.is_cpu()) {
