@@ -2,9 +2,9 @@
 //
 // After "ready" on stdout each line "ROWS REPETITIONS [KIND]" on stdin is answered by one line of
 // REPETITIONS times in seconds. KIND is "plain" (the default), "feedback" (on all rows, of a DiT
-// with a feedback module), "mixed" (feedback on every fourth row, from the first), "packed" (rows
-// of four sizes in one pass, of a PixArt) or "apart" (the same rows in a pass for each size). So
-// the script can take turns between this program and another one.
+// with a feedback module), "packed" (rows of four sizes in one pass, of a PixArt) or "apart" (the
+// same rows in a pass for each size). So the script can take turns between this program and another
+// one.
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -19,11 +19,9 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Parallel.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/randn.h>
-#include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 #include <CLI/CLI.hpp>
 
@@ -89,7 +87,7 @@ absl::StatusOr<Model> LoadModel(const Options& options) {
   return Model{execution.device, std::move(transformer), std::move(module)};
 }
 
-enum class Kind { kPlain, kFeedback, kMixed, kPacked, kApart };
+enum class Kind { kPlain, kFeedback, kPacked, kApart };
 
 struct Order {
   int rows = 0;
@@ -101,7 +99,6 @@ struct Order {
 std::optional<Order> ParseOrder(const std::string& line) {
   static const std::map<std::string, Kind> kinds = {{"plain", Kind::kPlain},
                                                     {"feedback", Kind::kFeedback},
-                                                    {"mixed", Kind::kMixed},
                                                     {"packed", Kind::kPacked},
                                                     {"apart", Kind::kApart}};
   std::istringstream words(line);
@@ -173,14 +170,11 @@ Batch RandomBatch(const Model& model, int64_t rows, bool several_sizes) {
 }
 
 void RunPass(const Model& model, Kind kind, const Batch& batch, absl::Span<const Batch> parts) {
-  if (kind == Kind::kFeedback || kind == Kind::kMixed) {
-    std::vector<int64_t> index;
-    const int64_t every = kind == Kind::kMixed ? 4 : 1;
-    for (int64_t row = 0; row < batch.timesteps.size(0); row += every) index.push_back(row);
-    const at::Tensor targets =
-        batch.timesteps.index_select(0, at::tensor(index).to(model.device)).mul(0.5);
+  if (kind == Kind::kFeedback) {
+    std::vector<int64_t> all(batch.timesteps.size(0));
+    std::iota(all.begin(), all.end(), 0);
     PassWithFeedback(model.transformer, *model.feedback, batch.latents, batch.timesteps, batch.rows,
-                     {index, targets});
+                     {all, batch.timesteps.mul(0.5)});
   } else if (kind == Kind::kApart) {
     for (const Batch& part : parts) model.transformer(part.latents, part.timesteps, part.rows);
   } else {
@@ -207,9 +201,8 @@ void TimePasses(const Model& model, const Order& order) {
 // Why the model cannot do what is ordered; empty where it can.
 std::string Objection(const Model& model, const Order& order) {
   const TransformerConfig& config = model.transformer.config();
-  const bool feeds_back = order.kind == Kind::kFeedback || order.kind == Kind::kMixed;
-  if (feeds_back && !model.feedback) return "the model has no feedback module";
-  if (feeds_back && config.reads_text()) return "feedback is timed of DiTs only";
+  if (order.kind == Kind::kFeedback && !model.feedback) return "the model has no feedback module";
+  if (order.kind == Kind::kFeedback && config.reads_text()) return "feedback is timed of DiTs only";
   if (order.kind != Kind::kPacked && order.kind != Kind::kApart) return "";
   if (!config.reads_text()) return "a DiT has one size";
   if (order.rows % 4 != 0 || config.sample_size % 8 != 0) {

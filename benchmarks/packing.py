@@ -28,7 +28,8 @@ def main():
     args = parser.parse_args()
 
     print(measure.machine())
-    print(f"\n{args.device}, {args.dtype}, {args.threads} threads, milliseconds for rows of four sizes: median (quartiles)\n")
+    print(f"\n{args.device}, {args.dtype}, {args.threads} threads, milliseconds for rows of four sizes: "
+          "median (quartiles)\n")
     bench = CppForward(args, args.dtype, True)
     rows = []
     for count in args.rows:

@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "engine/base/status_macros.h"
 #include "engine/checkpoint/json_config.h"
 
@@ -21,6 +22,10 @@ bool ContainsOneOf(const std::string& name, const std::vector<std::string>& part
 bool IsWanted(const std::string& name, const EvalOptions& options) {
   return (options.only.empty() || ContainsOneOf(name, options.only)) &&
          !ContainsOneOf(name, options.except);
+}
+
+std::string Condition(absl::string_view what, const std::vector<std::string>& parts) {
+  return absl::StrCat(what, " '", absl::StrJoin(parts, "' or '"), "'");
 }
 
 // `named`: NAME=FILE.
@@ -59,9 +64,12 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
   if (options.cached) add(CachedCells(cacheable, grid));
   const bool chosen = !options.only.empty() || !options.except.empty();
   if (cells.empty() && chosen && options.neighbours.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--only, --except: no cell is left, with '", absl::StrJoin(options.only, "' or '"),
-        "' and without '", absl::StrJoin(options.except, "' or '"), "'"));
+    std::vector<std::string> conditions;
+    if (!options.only.empty()) conditions.push_back(Condition("--only: with", options.only));
+    if (!options.except.empty())
+      conditions.push_back(Condition("--except: without", options.except));
+    return absl::InvalidArgumentError(
+        absl::StrCat("no cell is left (", absl::StrJoin(conditions, "; "), ")"));
   }
   return cells;
 }

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/Parallel.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
@@ -100,7 +99,7 @@ class TorchStepRunner final : public StepRunner {
         observer_(options.observer),
         models_(std::move(models)) {}
 
-  void PrepareThread() override { at::set_num_threads(threads_); }
+  void PrepareThread() override { SetMathThreads(threads_); }
 
   int64_t TokensPerRow(const GenerationRequest& request) const override {
     const DiffusionModel& model = *ModelOf(request);
@@ -173,10 +172,13 @@ class TorchStepRunner final : public StepRunner {
     return Guarded([&]() -> absl::StatusOr<EncodedImage> {
       c10::InferenceMode inference;
       const TorchImage& torch_image = AsTorch(image);
-      const auto [height, width] = std::pair(torch_image.parts().height, torch_image.parts().width);
-      const ScopedMathThreads threads(DecodeThreads(int64_t{height} * width, threads_));
-      const RgbImage rgb = DecodeLatent(torch_image.model().autoencoder(),
-                                        torch_image.trajectory().x, height, width);
+      const AutoencoderKl& autoencoder = torch_image.model().autoencoder();
+      const at::Tensor& latent = torch_image.trajectory().x;
+      const int64_t downscale = autoencoder.config().downscale();
+      const ScopedMathThreads threads(
+          DecodeThreads(latent.size(2) * latent.size(3) * downscale * downscale, threads_));
+      const RgbImage rgb =
+          DecodeLatent(autoencoder, latent, torch_image.parts().height, torch_image.parts().width);
       return Encode(ViewOf(rgb), format);
     });
   }
@@ -257,7 +259,7 @@ class TorchStepRunner final : public StepRunner {
 
 absl::StatusOr<TorchRunners> MakeTorchRunners(const TorchRunnerOptions& options) {
   // Also the probes of the linear layers must run with the threads that will serve.
-  at::set_num_threads(options.threads_per_runner);
+  SetMathThreads(options.threads_per_runner);
   TorchRunners result;
   std::map<std::string, ModelsByName> by_device;
   for (const std::string& name : options.devices) {

@@ -13,17 +13,19 @@
 namespace ilf {
 namespace {
 
+int CpuWorkers(const CreateEngineOptions& options) {
+  return static_cast<int>(std::count(options.devices.begin(), options.devices.end(), "cpu"));
+}
+
 int ThreadsPerWorker(const CreateEngineOptions& options) {
   if (options.threads_per_worker > 0) return options.threads_per_worker;
-  const int workers =
-      static_cast<int>(std::count(options.devices.begin(), options.devices.end(), "cpu"));
-  return std::max(1, ReadHostLimits().cpus / std::max(1, workers));
+  return std::max(1, ReadHostLimits().cpus / std::max(1, CpuWorkers(options)));
 }
 
 int FinisherThreads(const CreateEngineOptions& options) {
   if (options.finisher_threads > 0) return options.finisher_threads;
-  const int devices = static_cast<int>(options.devices.size());
-  return devices == 1 && options.devices.front() == "cpu" ? 2 : devices;
+  const int workers = static_cast<int>(options.devices.size());
+  return CpuWorkers(options) == workers ? std::max(2, workers) : 1;
 }
 
 }  // namespace

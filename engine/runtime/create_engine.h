@@ -19,9 +19,10 @@ struct CreateEngineOptions {
   int threads_per_worker = 0;                       // of CPU workers; 0 = cores / CPU workers
   std::string dtype = "auto";                       // "auto", "float32" or "bfloat16"
   int64_t prompt_cache_bytes = int64_t{256} << 20;  // of each model that reads text, on each device
-  // They decode and encode what the workers have finished; 0 = one for each device, two for a lone
-  // CPU: small pictures are decoded by one thread each, and then a waiting worker gets its next
-  // images sooner.
+  // They decode and encode what the workers have finished; 0 = one, without a GPU as many as
+  // workers but at least two: there small pictures are decoded by one math thread each, and a
+  // worker that waits for its next images gets them sooner. Each holds the memory of a decode,
+  // which on a GPU is the scarce one.
   int finisher_threads = 0;
   EngineOptions engine;
 };

@@ -22,6 +22,14 @@ TEST(DecodeThreadsTest, ALargerOneTakesMoreUpToTheMost) {
   EXPECT_EQ(DecodeThreads(512 * 512, 1), 1);
 }
 
+TEST(SetMathThreadsTest, HoldsWhateverAnotherThreadSets) {
+  std::thread([] {
+    SetMathThreads(3);
+    std::thread([] { at::set_num_threads(1); }).join();
+    EXPECT_EQ(at::get_num_threads(), 3);
+  }).join();
+}
+
 TEST(ScopedMathThreadsTest, LastForTheirScopeOnTheirThread) {
   std::thread([] {
     at::set_num_threads(3);

@@ -55,14 +55,18 @@ TEST_F(EvalCellsTest, AreThoseWithAPartOfOnlyAndWithoutOneOfExcept) {
   EXPECT_THAT(Names(), Each(AllOf(Not(HasSubstr("ddim")), Not(HasSubstr("trailing 1")))));
 }
 
-TEST_F(EvalCellsTest, NoneLeftNamesBothFlagsAndTheirParts) {
+TEST_F(EvalCellsTest, NoneLeftNamesTheFlagsAndTheirParts) {
   options_.only = {"linspace"};
   options_.except = {"space"};
   const auto cells = MakeCells(options_, *model_);
   ASSERT_FALSE(cells.ok());
   EXPECT_EQ(cells.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(cells.status().message(), AllOf(HasSubstr("--only"), HasSubstr("'linspace'"),
-                                              HasSubstr("--except"), HasSubstr("'space'")));
+  EXPECT_THAT(cells.status().message(),
+              AllOf(HasSubstr("--only: with 'linspace'"), HasSubstr("--except: without 'space'")));
+  options_.only = {};
+  options_.except = {"d", "p"};
+  EXPECT_THAT(MakeCells(options_, *model_).status().message(),
+              AllOf(HasSubstr("--except: without 'd' or 'p'"), Not(HasSubstr("--only"))));
 }
 
 }  // namespace
