@@ -83,6 +83,16 @@ int64_t BaseTile(int64_t in, int64_t out, RowKind rows) {
   return in * out >= kWideLayer ? kWideTokenTile : kTokenTile;
 }
 
+// A call of a narrow layer costs much beside its rows, and so does filling it: with sizes this
+// close a batch of any size takes one call, filled little or not at all. A wide layer loses little
+// by a second call, and its probe takes long.
+std::vector<int64_t> TileCandidates(int64_t in, int64_t out) {
+  if (in * out >= kWideLayer) return {16, 32, 64, 128, 256, 512};
+  std::vector<int64_t> sizes;
+  for (int64_t size = 16; size <= 512; size += 16) sizes.push_back(size);
+  return sizes;
+}
+
 // Tile sizes above the number of rows are left out by the probe.
 at::Tensor ProbeInput(int64_t in, RowKind rows, const Execution& execution) {
   const int64_t count = rows == RowKind::kTokens ? kTokenProbeRows : kConditionProbeRows;
@@ -130,7 +140,7 @@ Linear::Linear(const at::Tensor& weight, const at::Tensor& bias, RowKind rows,
   auto [entry, is_new] = builder.tiles_.try_emplace(shape);
   if (is_new) {
     c10::InferenceMode inference;
-    entry->second = ProbeRowTiles(BaseTile(in, out_, rows), {16, 32, 64, 128, 256, 512},
+    entry->second = ProbeRowTiles(BaseTile(in, out_, rows), TileCandidates(in, out_),
                                   ProbeInput(in, rows, execution_),
                                   [this](const at::Tensor& x) { return Product(x); });
   }

@@ -22,7 +22,8 @@ std::vector<int64_t> SplitRows(int64_t rows, const std::vector<int64_t>& sizes, 
 
 // The tile sizes that may be mixed freely for the row-wise function `layer` ([rows, in] -> [rows,
 // out]): `base`, and every candidate whose rows are bit-identical to those of calls of `base` rows,
-// on random input, at several positions in the call. Ascending.
+// on random input, at several positions in the call. Ascending. `probe_rows` are a multiple of
+// `base`; a candidate above their number is left out.
 std::vector<int64_t> ProbeRowTiles(int64_t base, const std::vector<int64_t>& candidates,
                                    const at::Tensor& probe_rows,
                                    const std::function<at::Tensor(const at::Tensor&)>& layer);

@@ -43,7 +43,8 @@ TEST_P(LinearTest, GivesARowTheSameBitsInEveryCompany) {
     const Linear layer(weight_, bias_, kind, builder);
     const at::Tensor rows = at::randn({700, 160}).to(GetParam());
     const at::Tensor all = layer(rows);
-    for (const auto& [begin, count] : {std::pair{0, 1}, {3, 5}, {31, 33}, {100, 16}, {255, 300}}) {
+    for (const auto& [begin, count] :
+         {std::pair{0, 1}, {3, 5}, {31, 33}, {100, 16}, {50, 48}, {9, 130}, {255, 300}}) {
       EXPECT_TRUE(at::equal(layer(rows.narrow(0, begin, count)), all.narrow(0, begin, count)))
           << "rows " << begin << " to " << begin + count;
     }

@@ -53,6 +53,16 @@ TEST(ProbeRowTilesTest, KeepsEverySizeOfAFunctionThatTreatsRowsAlike) {
               ElementsAre(16, 32, 64));
 }
 
+TEST(ProbeRowTilesTest, TriesSizesThatDoNotDivideTheProbeAndNoneAboveIt) {
+  const at::Tensor rows = at::arange(64, at::kFloat).view({64, 1});
+  EXPECT_THAT(ProbeRowTiles(16, {48, 80}, rows, [](const at::Tensor& x) { return x * 3; }),
+              ElementsAre(16, 48));
+  const auto depends_on_call_size = [](const at::Tensor& x) {
+    return x.size(0) == 48 ? x * 3 + 1e-3 : x * 3;
+  };
+  EXPECT_THAT(ProbeRowTiles(16, {32, 48}, rows, depends_on_call_size), ElementsAre(16, 32));
+}
+
 TEST(ProbeRowTilesTest, DropsASizeWhoseRowsComeOutDifferent) {
   const at::Tensor rows = at::arange(64, at::kFloat).view({64, 1});
   const auto depends_on_call_size = [](const at::Tensor& x) {
