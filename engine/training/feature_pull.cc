@@ -55,30 +55,41 @@ absl::StatusOr<RealFeatures> RealFeatures::Load(const std::string& classifier,
   return RealFeatures(std::move(loaded), std::move(real), device);
 }
 
-PictureFeatures RealFeatures::Of(const at::Tensor& latents,
-                                 const std::vector<double>& guidance_scales,
-                                 const AutoencoderKl& autoencoder) const {
+at::Tensor RealFeatures::ValuesOf(const at::Tensor& pictures) const {
   at::NoGradGuard no_grad;
-  std::vector<at::Tensor> features;
+  return classifier_.Features(pictures.to(device_, at::kFloat)).to(at::kCPU);
+}
+
+PictureFeatures RealFeatures::Of(const at::Tensor& pictures,
+                                 const std::vector<double>& guidance_scales) const {
+  return {ValuesOf(pictures), CountsOf(guidance_scales)};
+}
+
+PictureFeatures RealFeatures::OfDecoded(const at::Tensor& latents,
+                                        const std::vector<double>& guidance_scales,
+                                        const AutoencoderKl& autoencoder) const {
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> values;
   for (const at::Tensor& part : latents.split(kBatch)) {
-    const at::Tensor pictures = autoencoder.DecodeScaled(part.to(device_));
-    features.push_back(classifier_.Features(pictures.to(at::kFloat)).to(at::kCPU));
+    values.push_back(ValuesOf(autoencoder.DecodeScaled(part.to(device_))));
   }
-  return {at::cat(features), CountsOf(guidance_scales)};
+  return {at::cat(values), CountsOf(guidance_scales)};
 }
 
 absl::StatusOr<std::unique_ptr<FeaturePull>> FeaturePull::Create(const RealFeatures& real,
                                                                  PictureFeatures references) {
-  ILF_ASSIGN_OR_RETURN(const FeatureStatistics statistics, references.Statistics());
-  return absl::WrapUnique(new FeaturePull(real.statistics(), statistics, std::move(references)));
+  ILF_ASSIGN_OR_RETURN(FeatureStatistics statistics, references.Statistics());
+  return absl::WrapUnique(
+      new FeaturePull(real.statistics(), std::move(statistics), std::move(references)));
 }
 
-FeaturePull::FeaturePull(FeatureStatistics real, const FeatureStatistics& references,
-                         PictureFeatures features)
+FeaturePull::FeaturePull(FeatureStatistics real, FeatureStatistics statistics,
+                         PictureFeatures references)
     : real_(std::move(real)),
-      references_(std::move(features)),
-      start_(std::max(FrechetDistance(references, real_), kLeastDistance)),
-      sampler_(references, kWindow) {}
+      references_(std::move(references)),
+      statistics_(std::move(statistics)),
+      start_(std::max(FrechetDistance(statistics_, real_), kLeastDistance)),
+      sampler_(statistics_, kWindow) {}
 
 at::Tensor FeaturePull::Error(int64_t turn, const std::vector<int64_t>& images,
                               const at::Tensor& features) {
@@ -94,6 +105,14 @@ at::Tensor FeaturePull::Error(int64_t turn, const std::vector<int64_t>& images,
   }
   const at::Tensor targets = Transport(seen, sampler, real_).to(features.device());
   return (counted - targets).square().sum(1).mean() / start_;
+}
+
+double FeaturePull::Distance(const at::Tensor& features, const at::Tensor& references) const {
+  const FeatureStatistics to = StatisticsOf(features);
+  const FeatureStatistics from = StatisticsOf(references);
+  const FeatureStatistics sampler = {statistics_.mean + to.mean - from.mean,
+                                     statistics_.covariance + to.covariance - from.covariance};
+  return FrechetDistance(sampler, real_) / start_;
 }
 
 void FeaturePull::Settle() {

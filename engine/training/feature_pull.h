@@ -45,16 +45,20 @@ class RealFeatures {
 
   const ImageClassifier& classifier() const { return classifier_; }
 
-  // Of the pictures that `autoencoder` makes of `latents` [images, channels, h, w], without
-  // gradients.
-  PictureFeatures Of(const at::Tensor& latents, const std::vector<double>& guidance_scales,
-                     const AutoencoderKl& autoencoder) const;
+  // Of `pictures` [images, channels, h, w] in [-1, 1], without gradients.
+  PictureFeatures Of(const at::Tensor& pictures, const std::vector<double>& guidance_scales) const;
+  // Of the pictures that `autoencoder` makes of `latents` [images, channels, h, w], a part at a
+  // time.
+  PictureFeatures OfDecoded(const at::Tensor& latents, const std::vector<double>& guidance_scales,
+                            const AutoencoderKl& autoencoder) const;
 
   const FeatureStatistics& statistics() const { return real_; }
 
  private:
   RealFeatures(ImageClassifier classifier, FeatureStatistics real, c10::Device device)
       : classifier_(std::move(classifier)), real_(std::move(real)), device_(device) {}
+
+  at::Tensor ValuesOf(const at::Tensor& pictures) const;  // [images, d] float32, on the CPU
 
   ImageClassifier classifier_;
   FeatureStatistics real_;
@@ -79,6 +83,12 @@ class FeaturePull {
   // where no picture counts.
   at::Tensor Error(int64_t turn, const std::vector<int64_t>& images, const at::Tensor& features);
 
+  // The distance that Error's mean is, of a sampler that moves the mean and covariance of its
+  // references' features as it does those of a few: `features` of pictures and `references` of
+  // their references, of any noises, [n, d] with n > 1. Of the n pictures alone it would be far
+  // too great where n is not much greater than d.
+  double Distance(const at::Tensor& features, const at::Tensor& references) const;
+
   // Counts the pictures since the last Settle as the sampler's.
   void Settle();
 
@@ -86,12 +96,12 @@ class FeaturePull {
   const at::Tensor& shift() const { return sampler_.shift(); }
 
  private:
-  FeaturePull(FeatureStatistics real, const FeatureStatistics& references,
-              PictureFeatures features);
+  FeaturePull(FeatureStatistics real, FeatureStatistics statistics, PictureFeatures references);
 
   const FeatureStatistics real_;
   const PictureFeatures references_;
-  const double start_;  // Frechet distance of the references to the real pictures
+  const FeatureStatistics statistics_;  // of the references
+  const double start_;                  // Frechet distance of the references to the real pictures
   MovingStatistics sampler_;
   std::mutex mutex_;
   std::map<int64_t, std::pair<at::Tensor, at::Tensor>> pending_;  // features, references; by turn

@@ -116,9 +116,12 @@ absl::Status FeedbackTraining::Prepare() {
   }
   if (images) ILF_RETURN_IF_ERROR(LoadPictures());
   if (!options_.classifier.empty()) ILF_RETURN_IF_ERROR(LoadFeatures());
+  std::vector<const FeaturePull*> pulls;
+  for (const auto& pull : pulls_) pulls.push_back(pull.get());
   validation_.emplace(HeldOut{.references = held_out_,
                               .autoencoder = MeasuresPictures() ? &*autoencoder_ : nullptr,
                               .features = features_ ? &*features_ : nullptr,
+                              .pulls = std::move(pulls),
                               .feature_weight = options_.feature_weight,
                               .device = options_.loop.device},
                       backbone_.schedule, folder_ + "/validation.jsonl");
@@ -151,7 +154,7 @@ absl::Status FeedbackTraining::LoadFeatures() {
   for (size_t i = 0; i < plans_.size(); ++i) {
     const at::Tensor latents = training_[i].final_latents();
     if (i == 0 || !at::equal(latents, training_[i - 1].final_latents())) {
-      references = features_->Of(latents, training_[i].guidance_scales, *autoencoder_);
+      references = features_->OfDecoded(latents, training_[i].guidance_scales, *autoencoder_);
     }
     ILF_ASSIGN_OR_RETURN(pulls_.emplace_back(), FeaturePull::Create(*features_, references));
   }

@@ -33,6 +33,12 @@ std::vector<double> Column(const std::vector<PlanErrors>& errors, double PlanErr
 absl::Status FeedbackValidation::Start(const Denoiser& denoiser,
                                        const std::vector<CalibratedPlan>& plans, bool resume,
                                        bool learned) {
+  for (const Reference& references : held_out_.references) {
+    if (held_out_.features == nullptr) break;
+    reference_features_.push_back(held_out_.features->OfDecoded(
+        references.final_latents(), references.guidance_scales, *held_out_.autoencoder));
+    ILF_RETURN_IF_ERROR(reference_features_.back().Statistics().status());  // enough of them
+  }
   ILF_ASSIGN_OR_RETURN(start_, Measure(denoiser, plans));
   if (learned) best_ = MeasureOf(start_);
   if (resume) {
@@ -78,26 +84,24 @@ absl::StatusOr<std::vector<PlanErrors>> FeedbackValidation::Measure(
     ILF_ASSIGN_OR_RETURN(const at::Tensor latents,
                          RunPlan(denoiser, schedule_, plans[i].plan, held_out_.references[i],
                                  {.device = held_out_.device}));
-    ILF_ASSIGN_OR_RETURN(errors.emplace_back(), ErrorsOf(latents, i));
+    errors.push_back(ErrorsOf(latents, i));
   }
   return errors;
 }
 
-absl::StatusOr<PlanErrors> FeedbackValidation::ErrorsOf(const at::Tensor& latents,
-                                                        size_t plan) const {
-  const at::Tensor reference = held_out_.references[plan].final_latents();
+PlanErrors FeedbackValidation::ErrorsOf(const at::Tensor& latents, size_t plan) const {
+  const Reference& held_out = held_out_.references[plan];
+  const at::Tensor reference = held_out.final_latents();
   const AutoencoderKl* autoencoder = held_out_.autoencoder;
-  if (autoencoder == nullptr) return PlanErrors{.rmse = Rmse(latents, reference)};
+  if (autoencoder == nullptr) return {.rmse = Rmse(latents, reference)};
   at::NoGradGuard no_grad;
   const at::Tensor pictures = autoencoder->DecodeScaled(latents.to(held_out_.device));
   PlanErrors errors = {
       .rmse = Rmse(pictures, autoencoder->DecodeScaled(reference.to(held_out_.device)))};
   if (held_out_.features != nullptr) {
-    ILF_ASSIGN_OR_RETURN(
-        const FeatureStatistics statistics,
-        held_out_.features->Of(latents, held_out_.references[plan].guidance_scales, *autoencoder)
-            .Statistics());
-    errors.frechet = FrechetDistance(statistics, held_out_.features->statistics());
+    errors.frechet = held_out_.pulls[plan]->Distance(
+        held_out_.features->Of(pictures, held_out.guidance_scales).Counted(),
+        reference_features_[plan].Counted());
   }
   return errors;
 }
@@ -108,7 +112,7 @@ double FeedbackValidation::MeasureOf(const std::vector<PlanErrors>& errors) cons
     double square = errors[i].rmse * errors[i].rmse;
     if (held_out_.features != nullptr) {
       square = square / std::max(start_[i].rmse * start_[i].rmse, kLeast) +
-               held_out_.feature_weight * errors[i].frechet / std::max(start_[i].frechet, kLeast);
+               held_out_.feature_weight * errors[i].frechet;
     }
     log_sum += std::log(std::max(square, kLeast)) / 2;
   }
@@ -119,7 +123,8 @@ std::string FeedbackValidation::Told(const std::vector<PlanErrors>& errors) cons
   std::string told = absl::StrCat("RMSE ", absl::StrJoin(Column(errors, &PlanErrors::rmse), ", "));
   if (held_out_.features != nullptr) {
     absl::StrAppend(&told, "; Frechet distance ",
-                    absl::StrJoin(Column(errors, &PlanErrors::frechet), ", "));
+                    absl::StrJoin(Column(errors, &PlanErrors::frechet), ", "),
+                    " of the references'");
   }
   return told;
 }
@@ -127,7 +132,7 @@ std::string FeedbackValidation::Told(const std::vector<PlanErrors>& errors) cons
 // What is measured: measures of anything else are no rivals.
 std::string FeedbackValidation::What() const {
   if (held_out_.features != nullptr) {
-    return absl::StrCat("pictures, and Frechet distance by ", held_out_.feature_weight);
+    return absl::StrCat("pictures, and relative Frechet distance by ", held_out_.feature_weight);
   }
   return held_out_.autoencoder != nullptr ? "pictures" : "latents";
 }

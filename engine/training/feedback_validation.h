@@ -20,13 +20,14 @@ namespace ilf {
 
 struct PlanErrors {
   double rmse = 0.0;     // of latents, or of the pictures
-  double frechet = 0.0;  // of features to those of real pictures; too great, as images are few
+  double frechet = 0.0;  // of features to real pictures', relative to the references'
 };
 
 struct HeldOut {
   std::vector<Reference> references;           // by plan
   const AutoencoderKl* autoencoder = nullptr;  // null: latents are compared, not pictures
   const RealFeatures* features = nullptr;      // null: RMSE alone
+  std::vector<const FeaturePull*> pulls;       // by plan, with features
   double feature_weight = 0.0;                 // of the loss
   c10::Device device = c10::kCPU;
 };
@@ -46,9 +47,9 @@ class FeedbackValidation {
   const std::vector<PlanErrors>& start() const { return start_; }  // by plan
 
   // Whether no check so far was better, nor the start where it had learned, by the geometric mean
-  // over the plans: of the RMSE, or with features of the root of the loss, its square error and
-  // Frechet distance relative to what they were before training. Checks of another loss do not
-  // count.
+  // over the plans: of the RMSE, or with features of the root of the loss, its square error
+  // relative to what it was before training and its Frechet distance to that of the references
+  // (FeaturePull::Distance). Checks of another loss do not count.
   absl::StatusOr<bool> Check(int64_t step, const Denoiser& denoiser,
                              const std::vector<CalibratedPlan>& plans);
   int checks_since_best() const { return since_best_; }  // those of the log too
@@ -57,7 +58,7 @@ class FeedbackValidation {
  private:
   absl::StatusOr<std::vector<PlanErrors>> Measure(const Denoiser& denoiser,
                                                   const std::vector<CalibratedPlan>& plans) const;
-  absl::StatusOr<PlanErrors> ErrorsOf(const at::Tensor& latents, size_t plan) const;
+  PlanErrors ErrorsOf(const at::Tensor& latents, size_t plan) const;
   double MeasureOf(const std::vector<PlanErrors>& errors) const;
   std::string Told(const std::vector<PlanErrors>& errors) const;
   std::string What() const;
@@ -67,6 +68,7 @@ class FeedbackValidation {
   const HeldOut held_out_;
   const NoiseSchedule& schedule_;
   const std::string log_;
+  std::vector<PictureFeatures> reference_features_;  // by plan, with features
   std::vector<PlanErrors> start_;
   double best_ = std::numeric_limits<double>::infinity();
   int since_best_ = 0;

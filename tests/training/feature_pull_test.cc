@@ -36,7 +36,7 @@ class FeaturePullTest : public ::testing::Test {
   PictureFeatures Features(int64_t images, const std::vector<double>& scales) const {
     std::vector<double> by_image;
     for (int64_t i = 0; i < images; ++i) by_image.push_back(scales[i % scales.size()]);
-    return real_.Of(at::randn({images, 4, 4, 4}), by_image, autoencoder_);
+    return real_.OfDecoded(at::randn({images, 4, 4, 4}), by_image, autoencoder_);
   }
 
   double Distance(const at::Tensor& features) const {
@@ -99,6 +99,27 @@ TEST_F(FeaturePullTest, FadesAsTheSamplersPicturesBecomeLikeRealOnes) {
   EXPECT_GT(pull->Error(0, All(400), moved).item<double>(), 0.1);
   pull->Settle();
   EXPECT_LT(pull->Error(0, All(400), moved).item<double>(), 1e-3);
+}
+
+TEST_F(FeaturePullTest, DistanceIsTheFrechetDistanceRelativeToTheReferences) {
+  const PictureFeatures references = Features(40, {1.0});
+  const auto pull = FeaturePull::Create(real_, references).value();
+  const at::Tensor features = 1.1 * references.values + 0.1 * at::randn({40, 8});
+  EXPECT_NEAR(pull->Distance(features, references.values),
+              Distance(features) / Distance(references.values), 1e-6);
+}
+
+// A few pictures vary less than many do: by themselves they would be far from real ones.
+TEST_F(FeaturePullTest, DistanceOfAFewPicturesIsThatOfManyWhichDifferAsTheyDo) {
+  const at::Tensor noise = at::randn({400, 8}, at::kDouble);
+  const at::Tensor like_real = Transport(noise, StatisticsOf(noise), real_.statistics());
+  const PictureFeatures references = {like_real + 1.0, at::ones({400}, at::kBool)};
+  const auto pull = FeaturePull::Create(real_, references).value();
+  const auto few = [](const at::Tensor& all) { return all.slice(0, 0, 4); };
+  const at::Tensor half_way = like_real + 0.5;
+  EXPECT_NEAR(pull->Distance(few(half_way), few(references.values)), 0.25, 1e-6);
+  EXPECT_NEAR(pull->Distance(few(like_real), few(references.values)), 0.0, 1e-6);
+  EXPECT_GT(Distance(few(like_real)) / Distance(references.values), 1e-3);
 }
 
 TEST_F(FeaturePullTest, DoesNotDependOnTheOrderOfCallsBetweenSettles) {
