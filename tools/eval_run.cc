@@ -200,7 +200,7 @@ absl::Status EvalRun::Measure(const Pending& pending, double guidance, const Ref
       m.latent_rmse, pending.identity);
   if (classifier_) {
     ILF_ASSIGN_OR_RETURN(const PictureQuality quality,
-                         evaluator_.Judge(cell, judged, *classifier_, real_));
+                         evaluator_.Judge(cell, judged, *classifier_, real_, stop_));
     absl::StrAppendFormat(
         &line, ", \"fid\": %.4f, \"accuracy\": %.4f, \"fid_images\": %d, \"judge\": \"%s\"",
         quality.fid, quality.accuracy, options_.fid_images, judge_);

@@ -1,17 +1,24 @@
 #include "engine/evaluation/evaluator.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <utility>
 #include <vector>
 
 #include <torch/types.h>
 
+#include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "engine/base/status_macros.h"
 #include "engine/training/plan_fit.h"
 
 namespace ilf {
+namespace {
+
+constexpr size_t kBatchesBetweenLines = 16;  // of progress
+
+}  // namespace
 
 absl::StatusOr<at::Tensor> Evaluator::Sample(const Cell& cell, const Reference& reference,
                                              Measurement& cost) const {
@@ -52,13 +59,20 @@ absl::StatusOr<Measurement> Evaluator::Compare(const Cell& cell, const Reference
 
 absl::StatusOr<PictureQuality> Evaluator::Judge(const Cell& cell, const Reference& images,
                                                 const ImageClassifier& classifier,
-                                                const FeatureStatistics& real) const {
-  Measurement cost;
-  ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, images, cost));
+                                                const FeatureStatistics& real,
+                                                const std::atomic<bool>& stop) const {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> parts;
-  for (const at::Tensor& part : latents.split(batch_)) {
-    parts.push_back(classifier.Features(DecodeBatch(part)));
+  for (int64_t begin = 0; begin < images.images(); begin += batch_) {
+    if (stop) return absl::CancelledError("stopped; the same command goes on from there");
+    const int64_t end = std::min(begin + batch_, images.images());
+    Measurement cost;
+    ILF_ASSIGN_OR_RETURN(const at::Tensor latents,
+                         Sample(cell, images.Images(begin, end - begin), cost));
+    parts.push_back(classifier.Features(DecodeBatch(latents)));
+    if (parts.size() % kBatchesBetweenLines == 0 || end == images.images()) {
+      absl::FPrintF(stderr, "judge: %s, %d of %d pictures\n", cell.name, end, images.images());
+    }
   }
   const at::Tensor features = at::cat(parts);
   const at::Tensor named = classifier.Logits(features).argmax(1).to(at::kCPU);

@@ -48,10 +48,12 @@ class Evaluator {
   absl::StatusOr<Measurement> Compare(const Cell& cell, const Reference& reference,
                                       const at::Tensor& pictures) const;
 
-  // The classifier is on the model's device. No more pictures than a batch are kept.
+  // The classifier is on the model's device. A batch at a time: no more pictures are kept. Shows
+  // progress on stderr; CANCELLED once `stop` is set.
   absl::StatusOr<PictureQuality> Judge(const Cell& cell, const Reference& images,
                                        const ImageClassifier& classifier,
-                                       const FeatureStatistics& real) const;
+                                       const FeatureStatistics& real,
+                                       const std::atomic<bool>& stop) const;
 
   // Latents [n, channels, h, w] -> pictures [n, 3, H, W] in [-1, 1], on the CPU.
   at::Tensor Decode(const at::Tensor& latents) const;

@@ -116,11 +116,21 @@ TEST_F(EvaluatorTest, TheJudgeSaysTheSameOfAnyBatches) {
   const at::Tensor features = classifier.Features(Batches(5).Decode(latents));
   const double distance = FrechetDistance(StatisticsOf(features), real);
   EXPECT_GT(distance, 0.0);
+  const std::atomic<bool> stop{false};
   for (const int64_t batch : {2, 5}) {
     const PictureQuality quality =
-        Batches(batch).Judge(Planned(false), images_, classifier, real).value();
+        Batches(batch).Judge(Planned(false), images_, classifier, real, stop).value();
     EXPECT_NEAR(quality.fid, distance, 1e-4 * distance) << batch;
   }
+}
+
+TEST_F(EvaluatorTest, TheJudgeStopsBetweenBatches) {
+  const ImageClassifier classifier =
+      ImageClassifier::LoadDirectory(SmallClassifier("evaluator")).value();
+  const std::atomic<bool> stop{true};
+  EXPECT_EQ(
+      Batches(2).Judge(Plain(), images_, classifier, FeatureStatistics(), stop).status().code(),
+      absl::StatusCode::kCancelled);
 }
 
 }  // namespace
