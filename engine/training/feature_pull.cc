@@ -78,18 +78,16 @@ PictureFeatures RealFeatures::OfDecoded(const at::Tensor& latents,
 
 absl::StatusOr<std::unique_ptr<FeaturePull>> FeaturePull::Create(const RealFeatures& real,
                                                                  PictureFeatures references) {
-  ILF_ASSIGN_OR_RETURN(FeatureStatistics statistics, references.Statistics());
-  return absl::WrapUnique(
-      new FeaturePull(real.statistics(), std::move(statistics), std::move(references)));
+  ILF_ASSIGN_OR_RETURN(const FeatureStatistics statistics, references.Statistics());
+  return absl::WrapUnique(new FeaturePull(real.statistics(), statistics, std::move(references)));
 }
 
-FeaturePull::FeaturePull(FeatureStatistics real, FeatureStatistics statistics,
-                         PictureFeatures references)
+FeaturePull::FeaturePull(FeatureStatistics real, const FeatureStatistics& references,
+                         PictureFeatures features)
     : real_(std::move(real)),
-      references_(std::move(references)),
-      statistics_(std::move(statistics)),
-      start_(std::max(FrechetDistance(statistics_, real_), kLeastDistance)),
-      sampler_(statistics_, kWindow) {}
+      references_(std::move(features)),
+      start_(std::max(FrechetDistance(references, real_), kLeastDistance)),
+      sampler_(references, kWindow) {}
 
 at::Tensor FeaturePull::Error(int64_t turn, const std::vector<int64_t>& images,
                               const at::Tensor& features) {
@@ -110,8 +108,9 @@ at::Tensor FeaturePull::Error(int64_t turn, const std::vector<int64_t>& images,
 double FeaturePull::Distance(const at::Tensor& features, const at::Tensor& references) const {
   const FeatureStatistics to = StatisticsOf(features);
   const FeatureStatistics from = StatisticsOf(references);
-  const FeatureStatistics sampler = {statistics_.mean + to.mean - from.mean,
-                                     statistics_.covariance + to.covariance - from.covariance};
+  const FeatureStatistics& all = sampler_.references();
+  const FeatureStatistics sampler = {all.mean + to.mean - from.mean,
+                                     all.covariance + to.covariance - from.covariance};
   return FrechetDistance(sampler, real_) / start_;
 }
 

@@ -96,12 +96,12 @@ class FeaturePull {
   const at::Tensor& shift() const { return sampler_.shift(); }
 
  private:
-  FeaturePull(FeatureStatistics real, FeatureStatistics statistics, PictureFeatures references);
+  FeaturePull(FeatureStatistics real, const FeatureStatistics& references,
+              PictureFeatures features);
 
   const FeatureStatistics real_;
   const PictureFeatures references_;
-  const FeatureStatistics statistics_;  // of the references
-  const double start_;                  // Frechet distance of the references to the real pictures
+  const double start_;  // Frechet distance of the references to the real pictures
   MovingStatistics sampler_;
   std::mutex mutex_;
   std::map<int64_t, std::pair<at::Tensor, at::Tensor>> pending_;  // features, references; by turn

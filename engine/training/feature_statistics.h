@@ -51,6 +51,7 @@ class MovingStatistics {
   // Features of pictures and of their references, both [n, d]; n > `window` counts as `window`.
   void Add(const at::Tensor& features, const at::Tensor& references);
   FeatureStatistics Now() const;
+  const FeatureStatistics& references() const { return references_; }
 
   // What it has learned, changed in place: [d + 1, d] float32 on the CPU. The shift of the mean,
   // and below it that of the second moment about the references' mean.
