@@ -127,6 +127,14 @@ def load(flag, path, function):
         raise Refused(f"--{flag}: {path}: cannot be loaded ({one_line(error)})") from None
 
 
+def check_device(device):
+    import torch
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter where torch has no CUDA
+        raise Refused(f"--device: {device} cannot be used ({one_line(error)})") from None
+
+
 def batches(pictures, prompts, size):
     for begin in range(0, len(pictures), size):
         paths = pictures[begin:begin + size]
@@ -135,15 +143,16 @@ def batches(pictures, prompts, size):
 
 def make_metrics(args, left_out):
     import quality_metrics as metrics
+    check_device(args.device)
     made = {}
     if "fid" not in left_out:
         made["fid"] = load("fid_weights", args.fid_weights, lambda: metrics.Fid(args.fid_weights, args.device))
     if args.clip:
         clip = load("clip", args.clip, lambda: metrics.load_clip(args.clip))
         if "clip_score" not in left_out:
-            made["clip_score"] = metrics.ClipScore(clip, args.device)
-        made["clip_iqa"] = load("clip_iqa", args.clip_iqa,
-                                lambda: metrics.ClipIqa(clip, args.clip_iqa, args.device))
+            made["clip_score"] = load("clip", args.clip, lambda: metrics.ClipScore(clip, args.device))
+        flag, path = ("clip_iqa", args.clip_iqa) if args.clip_iqa else ("clip", args.clip)
+        made["clip_iqa"] = load(flag, path, lambda: metrics.ClipIqa(clip, args.clip_iqa, args.device))
     if "image_reward" not in left_out:
         made["image_reward"] = load("image_reward", args.image_reward,
                                     lambda: metrics.ImageReward(args.image_reward, args.device))

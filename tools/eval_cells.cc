@@ -30,13 +30,21 @@ std::string Condition(absl::string_view what, const std::vector<std::string>& pa
 
 // `named`: NAME=FILE.
 absl::StatusOr<std::vector<Cell>> CellsOfFile(const std::string& named,
-                                              const NoiseSchedule& schedule) {
+                                              const DiffusionModel& model) {
+  const NoiseSchedule& schedule = model.schedule();
   const size_t equals = named.find('=');
   if (equals == std::string::npos) {
     return absl::InvalidArgumentError(absl::StrCat("--plans must be NAME=FILE, is '", named, "'"));
   }
   ILF_ASSIGN_OR_RETURN(const JsonConfig json, JsonConfig::Load(named.substr(equals + 1)));
   ILF_ASSIGN_OR_RETURN(const std::vector<CalibratedPlan> plans, ReadFeedbackPlans(json, schedule));
+  for (const CalibratedPlan& plan : plans) {
+    if (plan.plan.feedback.empty() || model.denoiser().feedback != nullptr) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--plans ", named, ": the plan of ",
+                                                   plan.plan.steps,
+                                                   " steps runs feedback, and the model has no "
+                                                   "module in feedback/"));
+  }
   return PlanCells(schedule, plans, named.substr(0, equals));
 }
 
@@ -47,6 +55,7 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
   const NoiseSchedule& schedule = model.schedule();
   GridOptions grid;
   grid.layers = model.transformer().config().num_layers;
+  if (!options.steps.empty()) grid.steps = grid.cached_steps = options.steps;
   std::vector<Cell> cells;
   const auto add = [&](std::vector<Cell> more) {
     for (Cell& cell : more) {
@@ -56,12 +65,17 @@ absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
   if (options.plain) add(PlainCells(schedule, grid));
   std::vector<Cell> cacheable = CacheableCells(schedule, grid);
   for (const std::string& named : options.plans) {
-    ILF_ASSIGN_OR_RETURN(const std::vector<Cell> planned, CellsOfFile(named, schedule));
+    ILF_ASSIGN_OR_RETURN(const std::vector<Cell> planned, CellsOfFile(named, model));
     cacheable.insert(cacheable.end(), planned.begin(), planned.end());
     add(planned);
   }
   add(PlanCells(schedule, model.feedback_plans(), "feedback"));
   if (options.cached) add(CachedCells(cacheable, grid));
+  for (const Cell& cell : cells) {
+    const absl::Status status = MakeFeedbackStepPlan(cell.schedule, cell.plan).status();
+    if (!status.ok())
+      return absl::InvalidArgumentError(absl::StrCat("'", cell.name, "': ", status.message()));
+  }
   const bool chosen = !options.only.empty() || !options.except.empty();
   if (cells.empty() && chosen && options.neighbours.empty()) {
     std::vector<std::string> conditions;

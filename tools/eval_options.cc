@@ -24,6 +24,10 @@ void AddMeasuringFlags(CLI::App& app, EvalOptions& options) {
   app.add_option("--guidance", options.guidance_scales, "Guidance scales")
       ->delimiter(',')
       ->capture_default_str();
+  app.add_option("--steps", options.steps,
+                 "Steps of plain plans and of block caching (default: 3 to 20, fewer of caching)")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1000));
   app.add_option("--only", options.only, "Measure only cells whose name contains one of these");
   app.add_option("--except", options.except, "Leave out cells whose name contains one of these");
   app.add_option("--images", options.images, "Pictures compared with the reference")

@@ -18,6 +18,7 @@ struct EvalOptions {
   std::string prompts;             // text file, of a model that reads text
   std::vector<std::string> plans;  // NAME=FILE
   std::vector<double> guidance_scales = {1.0, 2.5};
+  std::vector<int> steps;  // of plain plans and of caching; empty: those of GridOptions
   std::vector<std::string> only;
   std::vector<std::string> except;
   int images = 256;

@@ -49,6 +49,13 @@ absl::Status CheckSteps(const PlanCommand& command) {
   return absl::OkStatus();
 }
 
+absl::Status CheckGuidance(const std::vector<double>& scales) {
+  if (scales.front() >= 1.0 && scales.front() <= scales.back()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--guidance must be one scale, or the least and the most, of at least 1, is ",
+                   absl::StrJoin(scales, ",")));
+}
+
 // What the search runs: plain steps, or the model's module too.
 absl::StatusOr<Denoiser> DenoiserOf(const PlanCommand& command, const DiffusionModel& model) {
   if (!command.with_feedback) return Denoiser{&model.transformer()};
@@ -127,6 +134,7 @@ void AddPlanFlags(CLI::App& app, PlanCommand& command) {
 
 absl::Status RunPlanCommand(const PlanCommand& command, const std::atomic<bool>& stop) {
   ILF_RETURN_IF_ERROR(CheckSteps(command));
+  ILF_RETURN_IF_ERROR(CheckGuidance(command.guidance_scales));
   if (command.threads > 0) at::set_num_threads(command.threads);
   ILF_ASSIGN_OR_RETURN(const c10::Device device, ParseDevice(command.device));
   ILF_ASSIGN_OR_RETURN(const Execution execution,

@@ -89,14 +89,10 @@ TEST_F(FeedbackPlansTest, RefusesASpacingThatTheSolverDoesNotHave) {
   }
 }
 
-// docs/ilf.md: 332 block evaluations of a model with 28 blocks.
+// 332 block evaluations of a model with 28 blocks; each pass aims at half of its timestep.
 TEST_F(FeedbackPlansTest, CountsThePapersPlan) {
-  const JsonConfig json = *JsonConfig::FromText(R"({"first_inner_block": 8, "inner_blocks": 12,
-                                "inner_timestep": "target", "deep_timestep": "target",
-                                "plans": [{"steps": 10, "solver": "ddim", "spacing": "leading",
-                                           "feedback_steps": [2, 3, 4, 5],
-                                           "feedback_in_history": false, "equivalent_steps": 20}]})",
-                                                "feedback/config.json");
+  const JsonConfig json =
+      JsonConfig::Load(ILF_SOURCE_DIR "/benchmarks/quality/paper_plan.json").value();
   const TransformerConfig backbone;
   const FeedbackConfig config = FeedbackConfig::FromJson(json, backbone).value();
   const std::vector<CalibratedPlan> plans = ReadFeedbackPlans(json, schedule_).value();
@@ -106,7 +102,10 @@ TEST_F(FeedbackPlansTest, CountsThePapersPlan) {
     if (step.pass == PassKind::kFeedback) blocks += config.extra_blocks();
   }
   EXPECT_EQ(blocks, 332);
-  EXPECT_EQ(plans[0].plan.feedback[0].target_timestep, plans[0].steps.steps[3].timestep);
+  ASSERT_EQ(plans[0].plan.feedback.size(), 4u);
+  for (const FeedbackStep& feedback : plans[0].plan.feedback) {
+    EXPECT_EQ(feedback.target_timestep, plans[0].steps.steps[feedback.step].timestep / 2);
+  }
 }
 
 TEST_F(FeedbackPlansTest, NamesThePlanTheKeyAndTheReason) {

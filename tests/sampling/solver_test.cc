@@ -129,6 +129,25 @@ TEST(StepPlanTest, DdimMovesToTheLevelOfTheNextTimestep) {
   }
 }
 
+// So a feedback pass, whose output speaks of a later point, may be applied to where it started: to
+// move there first with that output, and on from there with it, ends at the same place.
+TEST(StepPlanTest, MovingOnWithTheSameNoiseIsOneStepOfDdim) {
+  const StepPlan halves = Plan(Unclipped(), SolverKind::kDdim, 10);
+  const StepPlan wholes = Plan(Unclipped(), SolverKind::kDdim, 5);
+  for (int i = 0; i < 5; ++i) {
+    const PlannedStep& first = halves.steps[2 * i + 1];
+    ASSERT_EQ(first.timestep, wholes.steps[i].timestep);
+    for (const double noise : {-1.0, 0.3}) {
+      const Point from{0.8, 0.0};
+      double x = Take(first, from, noise).x;
+      if (i + 1 < 5) {
+        x = Take(halves.steps[2 * i + 2], {x, 0.0}, noise).x;
+      }
+      EXPECT_NEAR(x, Take(wholes.steps[i], from, noise).x, 1e-12);
+    }
+  }
+}
+
 TEST(StepPlanTest, DdimsLastStepKeepsTheNoiseOfTimestepZeroWhereAlphaIsNotOne) {
   NoiseScheduleConfig config = Unclipped();
   config.set_alpha_to_one = false;

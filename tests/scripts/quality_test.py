@@ -168,6 +168,12 @@ class MetricsTest(Case):
         (self.images / "3.png").write_bytes(b"not a picture")
         self.assert_refused("3.png: not a picture", "--images", self.images, "--clip", folder)
 
+    def test_a_device_that_is_not_there_is_refused_by_its_flag(self):
+        folder = self.make_clip()
+        for device in ("cuda:99", "toaster"):
+            self.assert_refused(f"--device: {device} cannot be used", "--images", self.images, "--clip", folder,
+                                "--device", device)
+
     def test_image_reward_without_weights_is_refused(self):
         import torch
         folder = self.root / "image_reward"

@@ -1,6 +1,7 @@
 #include "tools/eval_cells.h"
 
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +15,9 @@ namespace ilf {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -53,6 +56,35 @@ TEST_F(EvalCellsTest, AreThoseWithAPartOfOnlyAndWithoutOneOfExcept) {
   options_.except = {"ddim", "trailing 1"};
   EXPECT_THAT(Names(), Not(IsEmpty()));
   EXPECT_THAT(Names(), Each(AllOf(Not(HasSubstr("ddim")), Not(HasSubstr("trailing 1")))));
+}
+
+TEST_F(EvalCellsTest, PlainAndCachedOnesHaveTheStepsThatAreAskedFor) {
+  options_.steps = {9, 30};
+  options_.cached = true;
+  options_.only = {"dpmsolver++ linspace"};
+  options_.except = {"linspace 50"};  // what the model itself is judged by
+  EXPECT_THAT(Names(), Each(AnyOf(HasSubstr("linspace 9"), HasSubstr("linspace 30"))));
+  options_.except.push_back("cache");
+  EXPECT_THAT(Names(), ElementsAre("dpmsolver++ linspace 9", "dpmsolver++ linspace 30"));
+}
+
+TEST_F(EvalCellsTest, StepsThatTheScheduleCannotHoldAreRefusedByTheirCell) {
+  options_.steps = {1000};
+  const auto cells = MakeCells(options_, *model_);
+  EXPECT_EQ(cells.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(cells.status().message(), HasSubstr("1000': "));
+}
+
+TEST_F(EvalCellsTest, PlansThatRunFeedbackNeedAModelWithAModule) {
+  const std::string file = root_ + "/plans.json";
+  std::ofstream(file) << R"({"plans": [{"steps": 2, "solver": "dpmsolver++",
+                                        "feedback_steps": [1], "equivalent_steps": 2}]})";
+  options_.plans = {"mine=" + file};
+  const auto cells = MakeCells(options_, *model_);
+  EXPECT_EQ(cells.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(cells.status().message(),
+              AllOf(HasSubstr("--plans mine=" + file), HasSubstr("the plan of 2 steps"),
+                    HasSubstr("no module in feedback/")));
 }
 
 TEST_F(EvalCellsTest, NoneLeftNamesTheFlagsAndTheirParts) {

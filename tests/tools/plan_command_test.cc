@@ -92,6 +92,15 @@ TEST_F(PlanCommandTest, NeedsAModuleToSearchWithOne) {
               HasSubstr("--with_feedback: " + model_ + " has no feedback module"));
 }
 
+TEST_F(PlanCommandTest, GuidanceIsWhatAPlanMaySay) {
+  for (const std::vector<double>& scales :
+       {std::vector<double>{0.5}, std::vector<double>{2.5, 1.0}}) {
+    command_.guidance_scales = scales;
+    EXPECT_THAT(std::string(RunPlanCommand(command_, stop_).message()),
+                HasSubstr("--guidance must be one scale, or the least and the most"));
+  }
+}
+
 TEST_F(PlanCommandTest, FeedbackStepsAreStepsOfEveryPlan) {
   command_.steps = {3, 1};
   EXPECT_THAT(std::string(RunPlanCommand(command_, stop_).message()),
