@@ -70,9 +70,9 @@ struct FeedbackTrainingOptions {
 // relative to the mean square error that its plan has on the held-out noises before training. At
 // each checkpoint the RMSE of every plan on held-out noises is logged to
 // `loop.output`/training/feedback/validation.jsonl, with a classifier beside the Frechet distance
-// to the real pictures, relative to that of the references (FeaturePull::Distance); the best checkpoint so far is
-// written to `loop.output`/feedback. kImages needs plans whose feedback is not in the history.
-// INVALID_ARGUMENT names what is wrong with plans or data.
+// to the real pictures, relative to that of the references (FeaturePull::Distance); the best
+// checkpoint so far is written to `loop.output`/feedback. kImages needs plans whose feedback is not
+// in the history. INVALID_ARGUMENT names what is wrong with plans or data.
 absl::Status TrainFeedback(const FeedbackTrainingOptions& options, const std::atomic<bool>& stop);
 
 }  // namespace ilf
