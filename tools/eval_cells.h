@@ -13,8 +13,8 @@ namespace ilf {
 // Plain plans, those of --plans, the model's own with feedback, block caching, in this order.
 // INVALID_ARGUMENT names the flag: a --plans that is not NAME=FILE or runs feedback that the model
 // has no module for, an --only and --except that leave no cell unless --neighbours gives something
-// else to do; errors of the plan files. It names the cell that the model's
-// schedule has too few timesteps for.
+// else to do; errors of the plan files. It names the cell that the model's schedule has too few
+// timesteps for.
 absl::StatusOr<std::vector<Cell>> MakeCells(const EvalOptions& options,
                                             const DiffusionModel& model);
 
