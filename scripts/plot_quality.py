@@ -47,7 +47,7 @@ class Cell:
         self.family = family(name)
         self.runs = len(lines)
         self.numbers = {}
-        for key in ("block_evaluations", "seconds", "rmse", "latent_rmse", "fid", "accuracy"):
+        for key in ("block_evaluations", "seconds", "rmse", "median_rmse", "latent_rmse", "fid", "accuracy"):
             values = [line[key] for line in lines if key in line]
             if values:
                 self.numbers[key] = Number(statistics.fmean(values),
@@ -150,8 +150,8 @@ def text(cell, key, form):
 
 def table(cells):
     columns = [("block evaluations", "block_evaluations", "%.0f"), ("seconds", "seconds", "%.4f"),
-               ("RMSE", "rmse", "%.4f"), ("latent RMSE", "latent_rmse", "%.4f"), ("FID", "fid", "%.3f"),
-               ("accuracy", "accuracy", "%.3f")]
+               ("RMSE", "rmse", "%.4f"), ("median RMSE", "median_rmse", "%.4f"),
+               ("latent RMSE", "latent_rmse", "%.4f"), ("FID", "fid", "%.3f"), ("accuracy", "accuracy", "%.3f")]
     columns = [column for column in columns if any(column[1] in cell.numbers for cell in cells)]
     lines = ["| cell | " + " | ".join(column[0] for column in columns) + " |",
              "|---|" + "---:|" * len(columns)]

@@ -194,10 +194,10 @@ absl::Status EvalRun::Measure(const Pending& pending, double guidance, const Ref
   ILF_ASSIGN_OR_RETURN(const Measurement m, evaluator_.Compare(cell, reference, pictures));
   std::string line = absl::StrFormat(
       "{\"cell\": \"%s\", \"guidance\": %g, \"seed\": %d, \"steps\": %d, \"block_evaluations\": "
-      "%g, \"seconds\": %.6f, \"rmse\": %.6f, \"latent_rmse\": %.6f, \"identity\": "
-      "\"%s\"",
+      "%g, \"seconds\": %.6f, \"rmse\": %.6f, \"median_rmse\": %.6f, \"latent_rmse\": %.6f, "
+      "\"identity\": \"%s\"",
       cell.name, guidance, options_.seed, cell.plan.steps, m.block_evaluations, m.seconds, m.rmse,
-      m.latent_rmse, pending.identity);
+      m.median_rmse, m.latent_rmse, pending.identity);
   if (classifier_) {
     ILF_ASSIGN_OR_RETURN(const PictureQuality quality,
                          evaluator_.Judge(cell, judged, *classifier_, real_, stop_));

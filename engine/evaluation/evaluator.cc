@@ -18,6 +18,11 @@ namespace {
 
 constexpr size_t kBatchesBetweenLines = 16;  // of progress
 
+double MedianRmse(const at::Tensor& painted, const at::Tensor& pictures) {
+  const at::Tensor errors = (painted - pictures).square().flatten(1).mean(1).sqrt();
+  return errors.quantile(0.5).item<double>();
+}
+
 }  // namespace
 
 absl::StatusOr<at::Tensor> Evaluator::Sample(const Cell& cell, const Reference& reference,
@@ -53,7 +58,9 @@ absl::StatusOr<Measurement> Evaluator::Compare(const Cell& cell, const Reference
   Measurement measurement;
   ILF_ASSIGN_OR_RETURN(const at::Tensor latents, Sample(cell, reference, measurement));
   measurement.latent_rmse = Rmse(latents, reference.final_latents());
-  measurement.rmse = Rmse(Decode(latents), pictures);
+  const at::Tensor painted = Decode(latents);
+  measurement.rmse = Rmse(painted, pictures);
+  measurement.median_rmse = MedianRmse(painted, pictures);
   return measurement;
 }
 

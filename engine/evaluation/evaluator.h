@@ -21,6 +21,8 @@ struct Measurement {
   double block_evaluations = 0.0;  // of an image, per row
   double seconds = 0.0;            // of an image, denoising alone, in batches
   double rmse = 0.0;               // of pictures in [-1, 1] to the reference's
+  double median_rmse = 0.0;        // the median of the RMSEs of single pictures: few go far astray,
+                                   // and they make up much of `rmse`
   double latent_rmse = 0.0;
 };
 

@@ -1,5 +1,6 @@
 #include "engine/evaluation/evaluator.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <string>
@@ -102,6 +103,13 @@ TEST_F(EvaluatorTest, ErrorsAreThoseOfLatentsAndOfPicturesInRange) {
       evaluator.Compare(Plain(), reference, evaluator.Decode(reference.final_latents())).value();
   EXPECT_EQ(measured.latent_rmse, Rmse(latents, reference.final_latents()));
   EXPECT_NEAR(measured.rmse, Rmse(painted.clamp(-1, 1), truth.clamp(-1, 1)), 1e-6);
+  std::vector<double> of_pictures;
+  for (int64_t i = 0; i < reference.images(); ++i) {
+    of_pictures.push_back(Rmse(painted[i].clamp(-1, 1), truth[i].clamp(-1, 1)));
+  }
+  std::sort(of_pictures.begin(), of_pictures.end());
+  ASSERT_EQ(of_pictures.size(), 5);
+  EXPECT_NEAR(measured.median_rmse, of_pictures[2], 1e-6);
 }
 
 // Of pictures alone, not of how many are judged at a time.

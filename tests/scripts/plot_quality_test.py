@@ -66,6 +66,14 @@ class PlotQualityTest(unittest.TestCase):
         self.assertEqual(len(plot_quality.listed(cells[1])), 2)
         self.assertIn("| 8.000 |", plot_quality.markdown(cells, every=False))
 
+    def test_median_error_has_a_column_where_it_was_measured(self):
+        self.assertNotIn("median", plot_quality.markdown(self.read([line("ddim linspace 4", 112, 0.1)]), every=True))
+        cells = self.read([line("ddim linspace 4", 112, 0.1, median_rmse=0.04), line("ddim linspace 5", 140, 0.1)])
+        rows = plot_quality.markdown(cells, every=True).splitlines()
+        self.assertIn("| RMSE | median RMSE |", rows[4])
+        self.assertIn("| 0.1000 | 0.0400 |", rows[6])
+        self.assertIn("| 0.1000 |  |", rows[7])
+
     def test_several_judges_are_refused(self):
         first = line("ddim linspace 4", 112, 0.1, fid=9, judge="a")
         self.assertEqual(len(self.read([first, line("ddim linspace 5", 140, 0.1, fid=8, judge="a")])[1]), 2)
